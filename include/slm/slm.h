@@ -1,0 +1,11 @@
+/* slm: the whole life of a small language model. This header is all of its API. */
+#ifndef SLM_H
+#define SLM_H
+#include "slm/status.h"
+#include "slm/runtime.h"
+#include "slm/file.h"
+#include "slm/tokenizer.h"
+#include "slm/template.h"
+#include "slm/model.h"
+#include "slm/session.h"
+#endif

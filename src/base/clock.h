@@ -1,0 +1,10 @@
+/* Time. */
+#ifndef SLM_BASE_CLOCK_H
+#define SLM_BASE_CLOCK_H
+
+#include <stdint.h>
+
+double slm_clock_seconds(void);    /* monotonic */
+int64_t slm_clock_local(void);     /* wall clock as local civil time, seconds since 1970 */
+
+#endif

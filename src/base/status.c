@@ -1,0 +1,19 @@
+/* Status codes: words, HTTP and exit codes out of the one list. */
+#include "base/err.h"
+
+#include "slm/status.h"
+
+static const struct { const char *words; int http, exit; } table[] = {
+#define SLM_STATUS(name, http, code, words) {words, http, code},
+#include "slm/status.inc"
+#undef SLM_STATUS
+};
+
+static int slot(int status)
+{
+    return status <= 0 && -status < SLM_STATUS_COUNT ? -status : -SLM_E_INTERNAL;
+}
+
+const char *slm_status_words(int status) { return table[slot(status)].words; }
+int slm_status_http(int status) { return table[slot(status)].http; }
+int slm_status_exit(int status) { return table[slot(status)].exit; }

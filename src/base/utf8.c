@@ -1,0 +1,166 @@
+/* UTF-8 by hand (it is on every hot path), Unicode's tables by utf8proc. */
+#include "base/utf8.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+/* Continuation bytes that may follow a lead byte: how many, and the range of the first of them,
+ * which is what rules out overlong forms, surrogates and what lies beyond U+10FFFF. */
+static int lead(uint8_t c, uint8_t *lo, uint8_t *hi)
+{
+    *lo = 0x80;
+    *hi = 0xBF;
+    if (c >= 0xC2 && c <= 0xDF)
+        return 1;
+    if (c >= 0xE0 && c <= 0xEF) {
+        *lo = c == 0xE0 ? 0xA0 : 0x80;
+        *hi = c == 0xED ? 0x9F : 0xBF;
+        return 2;
+    }
+    if (c >= 0xF0 && c <= 0xF4) {
+        *lo = c == 0xF0 ? 0x90 : 0x80;
+        *hi = c == 0xF4 ? 0x8F : 0xBF;
+        return 3;
+    }
+    return 0;
+}
+
+/* Length of the character or of its longest valid prefix; *whole tells which. */
+static int scan(const uint8_t *s, size_t n, int *want)
+{
+    uint8_t lo, hi;
+    *want = lead(s[0], &lo, &hi);
+    int len = 1;
+    while (len <= *want && (size_t)len < n && s[len] >= lo && s[len] <= hi) {
+        lo = 0x80;
+        hi = 0xBF;
+        len++;
+    }
+    return len;
+}
+
+int slm_utf8_next(const char *text, size_t n, int32_t *cp)
+{
+    const uint8_t *s = (const uint8_t *)text;
+    if (s[0] < 0x80) {
+        *cp = s[0];
+        return 1;
+    }
+    int want, len = scan(s, n, &want);
+    if (!want || len != want + 1) {
+        *cp = -1;
+        return len;
+    }
+    int32_t c = s[0] & (0x3F >> want);
+    for (int i = 1; i <= want; i++)
+        c = c << 6 | (s[i] & 0x3F);
+    *cp = c;
+    return len;
+}
+
+int slm_utf8_put(char *out, int32_t cp)
+{
+    if (cp < 0 || cp > 0x10FFFF || (cp >= 0xD800 && cp < 0xE000))
+        cp = 0xFFFD;
+    if (cp < 0x80) {
+        out[0] = (char)cp;
+        return 1;
+    }
+    int n = cp < 0x800 ? 2 : cp < 0x10000 ? 3 : 4;
+    for (int i = n - 1; i > 0; i--, cp >>= 6)
+        out[i] = (char)(0x80 | (cp & 0x3F));
+    out[0] = (char)((0xF00 >> n & 0xFF) | cp);
+    return n;
+}
+
+bool slm_utf8_valid(const char *s, size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        int32_t cp;
+        i += (size_t)slm_utf8_next(s + i, n - i, &cp);
+        if (cp < 0)
+            return false;
+    }
+    return true;
+}
+
+void slm_utf8_clean(struct slm_buf *b, const char *s, size_t n)
+{
+    size_t from = 0, i = 0;
+    while (i < n) {
+        int32_t cp;
+        int len = slm_utf8_next(s + i, n - i, &cp);
+        if (cp < 0) {
+            slm_buf_put(b, s + from, i - from);
+            slm_buf_puts(b, "\xEF\xBF\xBD");
+            from = i + (size_t)len;
+        }
+        i += (size_t)len;
+    }
+    slm_buf_put(b, s + from, n - from);
+}
+
+size_t slm_utf8_partial(const char *text, size_t n)
+{
+    const uint8_t *s = (const uint8_t *)text;
+    for (size_t back = 1; back <= 3 && back <= n; back++) {
+        uint8_t c = s[n - back];
+        if (c < 0x80)
+            return 0;
+        if (c < 0xC0)
+            continue;
+        int want, len = scan(s + n - back, back, &want);
+        return want && (size_t)len == back && len <= want ? back : 0;
+    }
+    return 0;
+}
+
+size_t slm_utf8_count(const char *s, size_t n)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; count++) {
+        int32_t cp;
+        i += (size_t)slm_utf8_next(s + i, n - i, &cp);
+    }
+    return count;
+}
+
+int slm_utf8_normalize(struct slm_buf *b, const char *s, size_t n, enum slm_utf8_form form, slm_err *err)
+{
+    static const int options[] = {
+        [SLM_NFC] = UTF8PROC_STABLE | UTF8PROC_COMPOSE,
+        [SLM_NFD] = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE,
+        [SLM_NFKC] = UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT,
+        [SLM_NFKD] = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT,
+    };
+    size_t i = 0;
+    while (i < n && (unsigned char)s[i] < 0x80)
+        i++;
+    if (i == n) { /* ASCII is its own normal form in all four */
+        slm_buf_put(b, s, n);
+        return 0;
+    }
+    utf8proc_uint8_t *out = NULL;
+    utf8proc_ssize_t len = utf8proc_map((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)n, &out,
+                                        (utf8proc_option_t)options[form]);
+    if (len < 0)
+        return len == UTF8PROC_ERROR_NOMEM
+                   ? slm_fail_mem(err, "normalising text", n)
+                   : slm_fail(err, SLM_E_FORMAT, "normalising text: %s", utf8proc_errmsg(len));
+    slm_buf_put(b, out, (size_t)len);
+    free(out);
+    return 0;
+}
+
+const char *slm_utf8_category(int32_t cp) { return utf8proc_category_string(cp); }
+int32_t slm_utf8_lower(int32_t cp) { return utf8proc_tolower(cp); }
+int32_t slm_utf8_upper(int32_t cp) { return utf8proc_toupper(cp); }
+int32_t slm_utf8_title(int32_t cp) { return utf8proc_totitle(cp); }
+
+bool slm_utf8_space(int32_t cp)
+{
+    return (cp >= 9 && cp <= 13) || cp == ' ' || cp == 0x85 || cp == 0xA0 || cp == 0x1680 ||
+           (cp >= 0x2000 && cp <= 0x200A) || cp == 0x2028 || cp == 0x2029 || cp == 0x202F ||
+           cp == 0x205F || cp == 0x3000;
+}
