@@ -1,0 +1,36 @@
+/* Fills the kernel table: generic first, complete, then each rung of the ladder that the CPU has and
+ * the cap allows, in order, every rung overwriting what it does better. */
+#include <string.h>
+
+#include "kernels/kern_fill.h"
+
+slm_to_f32_fn *slm_to_f32_generic(enum slm_dtype t)
+{
+    struct slm_kern k; /* some hundred stores: cheap beside any product */
+    memset(&k, 0, sizeof k);
+    slm_kern_fill_quant_generic(&k);
+    return k.to_f32[t];
+}
+
+static void fill_generic(struct slm_kern *k)
+{
+    memset(k, 0, sizeof *k);
+    slm_kern_fill_quant_generic(k);
+    slm_kern_fill_elem_generic(k);
+    slm_kern_fill_norm_generic(k);
+    slm_kern_fill_mul_generic(k);
+    slm_kern_fill_fast_generic(k);
+}
+
+void slm_kern_fill(struct slm_kern *k, const struct slm_cpu *cpu, enum slm_cpu_level top)
+{
+    static const struct {
+        enum slm_cpu_level level;
+        void (*fill)(struct slm_kern *k);
+    } rungs[] = {
+        {SLM_CPU_GENERIC, fill_generic},
+    };
+    for (size_t i = 0; i < sizeof rungs / sizeof *rungs; i++)
+        if (rungs[i].level <= top && (rungs[i].level == SLM_CPU_GENERIC || (cpu->has >> rungs[i].level & 1u)))
+            rungs[i].fill(k);
+}

@@ -1,0 +1,41 @@
+/* What the integer products of all levels share: value tables and the packed scales of k-quants. */
+#ifndef SLM_KERN_FAST_H
+#define SLM_KERN_FAST_H
+
+#include <stdint.h>
+#include <string.h>
+
+/* IQ4_NL, IQ4_XS; MXFP4 with its values doubled (its scale is halved). */
+static const int8_t slm_iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                          1,    13,   25,  38,  53,  69,  89,  113};
+static const int8_t slm_mxfp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+/* Half of 2^(e - 127). */
+static inline float slm_e8m0_half(uint8_t e)
+{
+    union { uint32_t u; float f; } v;
+    v.u = e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23;
+    return v.f;
+}
+
+/* Q4_K, Q5_K: eight 6-bit scales and minima in 12 bytes, for the sixteen groups of 16. */
+static inline void slm_q4k_scales(const uint8_t *s, int16_t *sc, int16_t *mn)
+{
+    for (int g = 0; g < 8; g++) {
+        int a = g < 4 ? s[g] & 63 : (s[g + 4] & 15) | s[g - 4] >> 6 << 4;
+        int m = g < 4 ? s[g + 4] & 63 : s[g + 4] >> 4 | s[g] >> 6 << 4;
+        sc[2 * g] = sc[2 * g + 1] = (int16_t)a;
+        mn[2 * g] = mn[2 * g + 1] = (int16_t)m;
+    }
+}
+
+/* Q3_K: sixteen 6-bit scales in 12 bytes. */
+static inline void slm_q3k_scales(const uint8_t *s, int16_t *sc)
+{
+    for (int g = 0; g < 16; g++) {
+        int low = g < 8 ? s[g] & 15 : s[g - 8] >> 4, high = s[8 + g % 4] >> g / 4 * 2 & 3;
+        sc[g] = (int16_t)((low | high << 4) - 32);
+    }
+}
+
+#endif

@@ -1,0 +1,21 @@
+/* Private to the kernel room: who fills which part of the table. An instruction set's files export
+ * one function each; dispatch.c calls them in the order of the ladder. */
+#ifndef SLM_KERN_FILL_H
+#define SLM_KERN_FILL_H
+
+#include "kernels/kernels.h"
+
+/* to_f32 and from_f32 of every type (quant_*_generic.c). */
+void slm_kern_fill_quant_generic(struct slm_kern *k);
+
+/* All other generic slots, by file. */
+void slm_kern_fill_elem_generic(struct slm_kern *k);
+void slm_kern_fill_norm_generic(struct slm_kern *k);
+void slm_kern_fill_mul_generic(struct slm_kern *k);
+void slm_kern_fill_fast_generic(struct slm_kern *k);
+
+typedef void slm_to_f32_fn(float *out, const void *in, size_t n);
+/* The generic conversion of one type, for kernels that dequantise inside a product. */
+slm_to_f32_fn *slm_to_f32_generic(enum slm_dtype t);
+
+#endif
