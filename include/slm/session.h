@@ -23,6 +23,8 @@ SLM_API void slm_session_opts_init(slm_session_opts *o);
 SLM_API int slm_session_open(slm_session **out, const slm_model *m, const slm_session_opts *o, slm_err *err);
 SLM_API void slm_session_close(slm_session **s);
 
+/* The model it was opened on. */
+SLM_API const slm_model *slm_session_model(const slm_session *s);
 SLM_API int slm_session_context(const slm_session *s);   /* positions it can hold */
 SLM_API int slm_session_length(const slm_session *s);    /* positions in use */
 SLM_API const int32_t *slm_session_ids(const slm_session *s);
@@ -71,22 +73,35 @@ typedef struct slm_sampler_opts {
     float mirostat_tau, mirostat_eta; /* 5, 0.1 */
     const slm_logit_bias *bias; int n_bias; /* added to logits; -INFINITY bans */
     uint64_t seed;
-    const char *order;         /* "penalties;dry;top_k;typ_p;top_p;min_p;xtc;temperature"; NULL: that */
+    const char *order;         /* "penalties;dry;top_k;typ_p;top_p;min_p;xtc;temperature"; NULL: that.
+                                * What is left out is not done; temp 0 is greedy wherever it stands */
     int min_keep;              /* candidates that filters must leave; 1 */
+    int context;               /* tokens that "all" of the look-backs means at most; 0: 8192 */
 } slm_sampler_opts;
 SLM_API void slm_sampler_opts_init(slm_sampler_opts *o);
 
 typedef struct slm_sampler slm_sampler;
-/* vocab: the tokenizer for DRY's breakers, may be NULL (then breakers are unknown: SLM_E_ARG if DRY is on). */
+/* All its memory is taken here. Errors: SLM_E_ARG (a value out of its range, an unknown name in
+ * order, a bias on an id that does not exist), SLM_E_NOMEM.
+ * Mirostat replaces the filters: penalties, dry and temperature go before it.
+ * vocab: the tokenizer for DRY's breakers, may be NULL (then breakers are unknown: SLM_E_ARG if DRY is on). */
 SLM_API int slm_sampler_new(slm_sampler **out, slm_runtime *rt, int n_vocab, const slm_tokenizer *vocab,
                             const slm_sampler_opts *o, slm_err *err);
 SLM_API void slm_sampler_free(slm_sampler *s);
-/* Chooses the next id from logits (n_vocab), which it does not change, and remembers it.
- * Errors: SLM_E_NUMERIC when logits hold NaN or no finite value. */
+/* Chooses the next id from logits (n_vocab), which it does not change, and remembers it. The same
+ * logits and seed give the same ids on any machine with the same libm, whatever the threads; equal
+ * logits are ordered by id.
+ * Errors: SLM_E_NUMERIC when logits hold NaN or infinity (the message names the id) or no finite
+ * value, SLM_E_ARG when the biases ban every id. */
 SLM_API int slm_sampler_next(slm_sampler *s, const float *logits, int32_t *id, slm_err *err);
 /* Tells it of a token that it did not choose (the prompt). */
 SLM_API void slm_sampler_accept(slm_sampler *s, int32_t id);
+/* Forgets the tokens only: random numbers and mirostat go on. */
+SLM_API void slm_sampler_forget(slm_sampler *s);
+/* As after slm_sampler_new: the seed's sequence begins anew. */
 SLM_API void slm_sampler_reset(slm_sampler *s);
+/* The seed in use. */
+SLM_API uint64_t slm_sampler_seed(const slm_sampler *s);
 
 /* ---- generation ---- */
 
@@ -94,7 +109,8 @@ enum slm_finish { SLM_FINISH_EOG, SLM_FINISH_LENGTH, SLM_FINISH_STOP, SLM_FINISH
 SLM_API const char *slm_finish_name(int finish); /* "stop" "length" "stop_string" "context" "cancelled" */
 
 /* Gets each token and the whole characters it completes (len may be 0). Non-zero stops. Text that
- * may turn out to be the start of a stop string is held back. */
+ * may turn out to be the start of a stop string is held back; what is still held when generation
+ * ends comes with a last call whose id is -1. text is borrowed for the call. */
 typedef int slm_token_fn(void *arg, int32_t id, const char *text, size_t len);
 
 typedef struct slm_generate_opts {
@@ -104,6 +120,8 @@ typedef struct slm_generate_opts {
     int keep_special;            /* spell special tokens in the text */
     slm_token_fn *token;
     void *token_arg;
+    slm_progress_fn *progress;   /* of the prompt, in tokens; non-zero stops with SLM_E_CANCELLED */
+    void *progress_arg;
 } slm_generate_opts;
 SLM_API void slm_generate_opts_init(slm_generate_opts *o);
 
@@ -112,7 +130,12 @@ typedef struct slm_generate_stats {
     double prompt_seconds, decode_seconds;
 } slm_generate_stats;
 /* Syncs the session to the prompt, then samples. The ids are appended to *ids (may be NULL), the
- * text to *text (may be NULL). */
+ * text to *text (may be NULL): without the token that ended it (end of generation), and without the
+ * stop string. The sampler's memory of tokens becomes the prompt's; its random numbers go on.
+ * Afterwards the session may lack the last token: the next sync computes it.
+ * Errors: those of slm_session_sync, slm_session_append and slm_sampler_next; SLM_E_ARG (an empty
+ * prompt or stop string, stop strings without a tokenizer). What came before a failure stays in
+ * *ids and *text. */
 SLM_API int slm_generate(slm_session *s, slm_sampler *sampler, const int32_t *prompt, int n,
                          const slm_generate_opts *o, slm_ids *ids, slm_text *text,
                          slm_generate_stats *stats, slm_err *err);
