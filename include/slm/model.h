@@ -49,6 +49,9 @@ SLM_API const slm_tokenizer *slm_model_tokenizer(const slm_model *m);
 /* Its chat template, or its family's; *origin tells which ("tokenizer_config.json",
  * "family default: llama3"). NULL with *origin saying why when there is none. */
 SLM_API const slm_template *slm_model_template(const slm_model *m, const char **origin);
+/* Is the model made for chat: it brings a usable template, or its vocabulary has the marks of its
+ * family's? (A base model gets the family's template too, but is better left to complete.) */
+SLM_API int slm_model_chats(const slm_model *m);
 /* Its source text. */
 SLM_API const char *slm_model_template_source(const slm_model *m);
 /* Is id in the end-of-generation set: the generation config's, the file's and the tokenizer's. */

@@ -1,0 +1,192 @@
+/* Opening a model: source, numbers, rotary tables, binding, then tokenizer and template; and what can
+ * be asked of it afterwards. */
+#include "model/model_room.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void slm_model_opts_init(slm_model_opts *o)
+{
+    memset(o, 0, sizeof *o);
+}
+
+static int read_numbers(slm_model *m, slm_err *err)
+{
+    int rc = m->src.kind == SLM_SOURCE_HF     ? slm_config_hf(&m->hp, &m->src, err)
+             : m->src.kind == SLM_SOURCE_GGUF ? slm_config_gguf(&m->hp, &m->src, err)
+                                              : slm_config_llama2c(&m->hp, &m->src, err);
+    if (!rc)
+        rc = slm_hparams_check(&m->hp, m->src.path, err);
+    for (int i = 0; i <= m->hp.two_ropes && !rc; i++)
+        rc = slm_rope_compute(&m->rope[i], &m->arena, &m->hp.rope[i], m->hp.rot, m->hp.context, m->src.path, err);
+    for (int l = 0; l < m->hp.layers && !rc; l++)
+        if (m->hp.window[l] > m->hp.max_window)
+            m->hp.max_window = m->hp.window[l];
+    return rc;
+}
+
+static const char *given_name(slm_model *m)
+{
+    struct slm_gguf_str s = {0};
+    if (m->src.gguf && !slm_gguf_str(m->src.gguf, "general.name", SLM_GGUF_OPTIONAL, &s, NULL) && s.n)
+        return slm_arena_strndup(&m->arena, s.s, s.n);
+    const char *name = slm_json_str(slm_json_find(m->src.config, "_name_or_path"), NULL);
+    return name && *name ? name : NULL;
+}
+
+static int describe(slm_model *m, slm_err *err)
+{
+    uint64_t by[SLM_DTYPE_COUNT] = {0}, all = 0;
+    for (int i = 0; i < m->n_weights; i++) {
+        const struct slm_weight *w = &m->weight[i];
+        uint64_t n = (uint64_t)w->parts * (uint64_t)w->rows * (uint64_t)w->cols;
+        by[w->type] += n;
+        all += n;
+    }
+    struct slm_buf b;
+    slm_buf_init(&b, m->rt, SLM_MEM_MODEL, 4096);
+    for (int i = 0; i < SLM_DTYPE_COUNT; i++)
+        if (by[i])
+            slm_buf_printf(&b, "%s%s %.0f %%", b.n ? ", " : "", slm_dtypes[i].name, 100.0 * (double)by[i] / (double)all);
+    m->types = slm_arena_strdup(&m->arena, b.s);
+    int rc = slm_buf_check(&b, "model", err);
+    slm_buf_release(&b);
+    const char *name = given_name(m), *base = slm_path_base(m->src.path);
+    m->name = slm_arena_strdup(&m->arena, name ? name : *base ? base : m->src.path);
+    return rc || (m->types && m->name) ? rc : slm_fail_mem(err, "model", 4096);
+}
+
+int slm_model_open(slm_model **out, slm_runtime *rt, const char *path, const slm_model_opts *o, slm_err *err)
+{
+    static const slm_model_opts none;
+    slm_model *m = slm_zalloc(rt, SLM_MEM_MODEL, sizeof *m);
+    if (!m)
+        return slm_fail_mem(err, "model", sizeof *m);
+    m->rt = rt;
+    slm_arena_init(&m->arena, rt, SLM_MEM_MODEL);
+    int rc = slm_source_open(&m->src, rt, &m->arena, path, err);
+    if (!rc)
+        rc = read_numbers(m, err);
+    if (!rc)
+        rc = slm_model_bind(m, err);
+    if (!rc)
+        rc = describe(m, err);
+    if (!rc)
+        rc = slm_model_attach(m, o ? o : &none, err);
+    if (rc)
+        slm_model_close(&m);
+    else
+        *out = m;
+    return rc;
+}
+
+void slm_model_close(slm_model **pm)
+{
+    slm_model *m = pm ? *pm : NULL;
+    if (!m)
+        return;
+    slm_tokenizer_close(&m->tok);
+    slm_template_free(m->tmpl);
+    slm_source_close(&m->src);
+    slm_arena_release(&m->arena);
+    slm_free(m->rt, m);
+    *pm = NULL;
+}
+
+/* Weights that one token meets: all but the experts not chosen, and of the embedding only what the
+ * output shares. */
+static uint64_t active(const slm_model *m)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < m->n_weights; i++) {
+        const struct slm_weight *w = &m->weight[i];
+        uint64_t one = (uint64_t)w->rows * (uint64_t)w->cols;
+        bool read = w != m->w[SLM_W_EMBED] || m->w[SLM_W_OUT] == w;
+        n += w->parts > 1 ? one * (uint64_t)m->hp.experts_used : read ? one : 0;
+    }
+    return n;
+}
+
+void slm_model_info_get(const slm_model *m, slm_model_info *out)
+{
+    static const char *const sources[] = {"gguf", "hf", "llama2c"};
+    const struct slm_hparams *hp = &m->hp;
+    bool llama3 = hp->rope[0].divisor != NULL; /* GGUF keeps that scaling as a tensor of divisors */
+    *out = (slm_model_info){
+        .family = hp->family->name, .name = m->name, .source = sources[m->src.kind],
+        .rope = slm_rope_name(llama3 ? SLM_ROPE_LLAMA3 : hp->rope[0].kind), .types = m->types,
+        .layers = hp->layers, .width = hp->width, .heads = hp->heads, .kv_heads = hp->kv_heads,
+        .head_width = hp->head_width, .ffn = hp->ffn, .vocab = hp->vocab, .experts = hp->experts,
+        .experts_used = hp->experts_used, .context = hp->context, .window = hp->max_window,
+        .params = m->params, .params_active = active(m), .bytes = m->bytes,
+    };
+}
+
+int64_t slm_model_kv_bytes(const slm_model *m, int context, const char *kv_type)
+{
+    int type = slm_dtype_of_name(kv_type);
+    int *room = slm_alloc_n(m->rt, SLM_MEM_MODEL, (size_t)m->hp.layers * 3, sizeof *room);
+    int64_t n = -1;
+    if (type >= 0 && room && context > 0) {
+        struct slm_kv_shape shape;
+        slm_model_kv_shape(m, &shape, room, context, 512, (enum slm_dtype)type);
+        n = slm_kv_bytes(&shape);
+    }
+    slm_free(m->rt, room);
+    return n;
+}
+
+int64_t slm_model_work_bytes(const slm_model *m, int batch)
+{
+    struct slm_prog_opts o = {.max_rows = batch, .max_out = 1, .max_keys = 4096, .fast = true, .cache = true};
+    slm_prog *p;
+    if (batch < 1 || slm_prog_new(&p, m->rt, &o, NULL))
+        return -1;
+    slm_prog_keep(p, slm_model_emit(p, m, true));
+    int64_t n = slm_prog_plan(p, NULL) ? -1 : (int64_t)slm_prog_bytes(p);
+    slm_prog_free(p);
+    return n;
+}
+
+static uint64_t fnv(uint64_t h, const void *p, size_t n)
+{
+    const uint8_t *s = p;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ s[i]) * 0x100000001b3u;
+    return h;
+}
+
+uint64_t slm_model_fingerprint(const slm_model *m)
+{
+    const struct slm_hparams *hp = &m->hp;
+    int32_t n[] = {hp->layers, hp->width, hp->heads, hp->kv_heads, hp->head_width, hp->ffn, hp->vocab, hp->rot};
+    uint64_t h = fnv(0xcbf29ce484222325u, n, sizeof n);
+    h = fnv(h, hp->family->name, strlen(hp->family->name));
+    for (int i = 0; i < m->n_weights; i++) {
+        const struct slm_weight *w = &m->weight[i];
+        size_t row = w->stride < 256 ? w->stride : 256;
+        h = fnv(h, w->part[0], row);
+        h = fnv(h, w->part[w->parts - 1] + (size_t)(w->rows - 1) * w->stride, row);
+    }
+    return h;
+}
+
+const slm_tokenizer *slm_model_tokenizer(const slm_model *m) { return m->tok; }
+
+const slm_template *slm_model_template(const slm_model *m, const char **origin)
+{
+    if (origin)
+        *origin = m->tmpl_origin;
+    return m->tmpl;
+}
+
+const char *slm_model_template_source(const slm_model *m) { return m->tmpl_source; }
+void slm_model_defaults_get(const slm_model *m, slm_model_defaults *out) { *out = m->defaults; }
+
+int slm_model_is_eog(const slm_model *m, int32_t id)
+{
+    for (int i = 0; i < m->n_eog; i++)
+        if (m->eog[i] == id)
+            return 1;
+    return m->tok && slm_tokenizer_is_eog(m->tok, id);
+}
