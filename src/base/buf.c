@@ -7,11 +7,11 @@
 
 #include "base/utf8.h"
 
-static char empty[1];
+static const char empty[1]; /* never written: writing needs room first */
 
 void slm_buf_init(struct slm_buf *b, slm_runtime *rt, enum slm_mem tag, size_t max)
 {
-    *b = (struct slm_buf){.rt = rt, .s = empty, .max = max, .tag = tag};
+    *b = (struct slm_buf){.rt = rt, .s = (char *)empty, .max = max, .tag = tag};
 }
 
 void slm_buf_release(struct slm_buf *b)
