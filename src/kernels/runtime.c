@@ -63,14 +63,6 @@ const char *slm_runtime_cpu_level_at(const slm_runtime *rt, int i)
     return NULL;
 }
 
-void slm_runtime_memory(const slm_runtime *rt, slm_mem_stats *out)
-{
-    out->bytes = atomic_load(&rt->heap.bytes);
-    out->peak = atomic_load(&rt->heap.peak);
-    out->blocks = atomic_load(&rt->heap.blocks);
-    out->count = atomic_load(&rt->heap.count);
-}
-
 const char *slm_version(void)
 {
     return SLM_VERSION;
