@@ -1,0 +1,101 @@
+/* The executor. It enters the pool once a run: every thread walks the whole node list, does its part
+ * of each node, and meets the others where the planner saw that a node needs what came before.
+ * Nothing is allocated and nothing can fail here. */
+#include "graph/prog.h"
+
+#include <string.h>
+
+struct walk {
+    slm_prog *p;
+    const struct slm_run *run;
+};
+
+static void show(slm_prog *p, const struct node *n, const struct slm_run *run)
+{
+    struct slm_node_info info = {
+        .op = slm_ops[n->op].name,
+        .layer = n->layer,
+        .index = (int)(n - p->node),
+        .w = n->w,
+        .in = n->in_place ? -1 : n->in[0],
+        .out = n->out,
+        .rows = n->in[0] >= 0 ? slm_value_rows(p, n->in[0], run) : run->rows,
+    };
+    p->tap(p->tap_arg, p, &info);
+}
+
+static void forward(int ith, int nth, void *arg)
+{
+    const struct walk *w = arg;
+    slm_prog *p = w->p;
+    for (size_t i = 0; i < p->n_nodes; i++) {
+        const struct node *n = &p->node[i];
+        if (n->barrier)
+            slm_pool_barrier(p->rt->pool);
+        slm_ops[n->op].fwd(p, n, w->run, ith, nth);
+        if (p->tap) {
+            slm_pool_barrier(p->rt->pool);
+            if (ith == 0)
+                show(p, n, w->run);
+            slm_pool_barrier(p->rt->pool);
+        }
+    }
+}
+
+static void clear_grads(slm_prog *p, const struct walk *w, int first, int ith, int nth)
+{
+    for (int v = first; v >= 0; v = p->value[v].zero_next) {
+        const struct value *x = &p->value[v];
+        size_t lo, hi;
+        slm_split((size_t)slm_value_rows(p, v, w->run), 1, ith, nth, &lo, &hi);
+        memset((uint8_t *)x->grad + lo * x->row_bytes, 0, (hi - lo) * x->row_bytes);
+    }
+    if (first >= 0)
+        slm_pool_barrier(p->rt->pool);
+}
+
+static void backward(int ith, int nth, void *arg)
+{
+    const struct walk *w = arg;
+    slm_prog *p = w->p;
+    for (size_t i = p->n_nodes; i-- > 0;) {
+        const struct node *n = &p->node[i];
+        clear_grads(p, w, n->zero_first, ith, nth);
+        if (!slm_ops[n->op].bwd)
+            continue;
+        slm_ops[n->op].bwd(p, n, w->run, ith, nth);
+        slm_pool_barrier(p->rt->pool);
+    }
+}
+
+/* Rows of a stream stand together: where each of this run's stretches begins. */
+static void find_streams(slm_prog *p, const struct slm_run *run)
+{
+    p->n_segments = 0;
+    for (int r = 0; r < run->rows; r++)
+        if (r == 0 || (run->stream && run->stream[r] != run->stream[r - 1]))
+            p->segment[p->n_segments++] = r;
+    p->segment[p->n_segments] = run->rows;
+}
+
+void slm_prog_run(slm_prog *p, const struct slm_run *run)
+{
+    SLM_ASSERT(p->planned && run->rows <= p->o.max_rows && run->n_out <= p->o.max_out);
+    find_streams(p, run);
+    for (size_t i = 0; i < p->n_nodes; i++)
+        atomic_store_explicit(&p->node[i].ticket, 0, memory_order_relaxed);
+    p->loss = 0;
+    struct walk w = {p, run};
+    slm_pool_run(p->rt->pool, forward, &w);
+}
+
+void slm_prog_run_back(slm_prog *p, const struct slm_run *run, float seed)
+{
+    SLM_ASSERT(p->planned && p->o.train);
+    p->seed = seed;
+    for (size_t i = 0; i < p->n_nodes; i++)
+        atomic_store_explicit(&p->node[i].ticket, 0, memory_order_relaxed);
+    find_streams(p, run);
+    struct walk w = {p, run};
+    slm_pool_run(p->rt->pool, backward, &w);
+}

@@ -1,0 +1,193 @@
+/* cast: activations in the type that the weights are multiplied with; linear: y = x W' + b, with the
+ * low-rank addition of an adapter (Hu et al., arXiv 2106.09685) where there is one. A thread owns
+ * columns of y: weight rows are read once by one thread, and no sum is split. */
+#include "graph/product.h"
+
+#define TILE_ROWS 16 /* low-rank additions go through a tile on the stack */
+#define PANEL 64     /* weight rows that a block of activations meets before the next ones */
+#define ACTS_BYTES ((size_t)256 << 10) /* a block of activations: it stays in the second cache */
+
+slm_val slm_emit_cast(slm_prog *p, slm_val x, const struct slm_weight *w)
+{
+    enum slm_dtype partner = slm_dtypes[w->type].partner;
+    if (!p->o.fast || partner == SLM_F32 || !p->kern->mul_fast[w->type] || !p->kern->from_f32[partner] ||
+        w->cols % slm_dtypes[partner].block)
+        return -1;
+    for (size_t i = p->n_nodes; i-- > 0;) {
+        const struct node *n = &p->node[i];
+        if (n->op == OP_cast && n->in[0] == x && p->value[n->out].type == partner)
+            return n->out;
+    }
+    slm_val out = slm_value_new(p, x, w->cols, partner);
+    slm_node_new(p, OP_cast, out, x, -1);
+    return out;
+}
+
+void slm_op_cast_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+{
+    const struct value *y = &p->value[n->out];
+    int rows = slm_value_rows(p, n->out, run);
+    size_t r0 = 0, r1 = (size_t)rows, c0 = 0, c1 = (size_t)y->width;
+    if (rows >= nth)
+        slm_split((size_t)rows, 1, ith, nth, &r0, &r1);
+    else
+        slm_split((size_t)y->width, 256, ith, nth, &c0, &c1);
+    for (size_t r = r0; r < r1 && c0 < c1; r++)
+        p->kern->from_f32[y->type](y->data + r * y->row_bytes + slm_row_bytes(y->type, c0),
+                                   slm_row(p, n->in[0], (int)r) + c0, c1 - c0);
+}
+
+struct slm_acts slm_acts_of(const slm_prog *p, slm_val x, slm_val cast, int rows)
+{
+    const struct value *v = &p->value[cast >= 0 ? cast : x];
+    return (struct slm_acts){v->data, v->row_bytes, rows, cast >= 0};
+}
+
+size_t slm_product_grain(const slm_prog *p, const struct slm_weight *w, bool cast)
+{
+    size_t nr = cast && w->packed ? (size_t)p->kern->packed[w->type].nr : 1;
+    return nr > 16 || 16 % nr ? 16 * nr : 16;
+}
+
+static void multiply(const slm_prog *p, const struct slm_product *m, const struct slm_acts *x)
+{
+    const struct slm_weight *w = m->w;
+    size_t k = (size_t)w->cols;
+    if (x->cast && w->packed && w->parts == 1 && p->kern->packed[w->type].run)
+        p->kern->packed[w->type].run(m->out, m->ldo, x->data, x->stride, x->rows, w->packed, m->j0, m->nw, k);
+    else if (x->cast)
+        p->kern->mul_fast[w->type](m->out, m->ldo, x->data, x->stride, x->rows,
+                                   slm_weight_row(w, m->part, m->j0), w->stride, m->nw, k);
+    else
+        p->kern->mul_exact[w->type](m->out, m->ldo, x->data, x->stride, x->rows,
+                                    slm_weight_row(w, m->part, m->j0), w->stride, m->nw, k);
+}
+
+void slm_product_run(const slm_prog *p, const struct slm_product *m, const struct slm_acts *x)
+{
+    size_t panel = slm_product_grain(p, m->w, x->cast);
+    int most = (int)(ACTS_BYTES / x->stride / 16 * 16);
+    panel = slm_round(PANEL, panel);
+    if (most < 16)
+        most = 16;
+    if (x->rows <= most) /* one block: the kernel may walk all rows at its own pace */
+        panel = (size_t)m->nw + 1;
+    for (int j = 0; j < m->nw; j += (int)panel) {
+        for (int r = 0; r < x->rows; r += most) {
+            struct slm_product part = *m;
+            struct slm_acts acts = *x;
+            acts.data = (const uint8_t *)x->data + (size_t)r * x->stride;
+            acts.rows = x->rows - r < most ? x->rows - r : most;
+            part.j0 = m->j0 + j;
+            part.nw = m->nw - j < (int)panel ? m->nw - j : (int)panel;
+            part.out = m->out + (size_t)r * m->ldo + j;
+            multiply(p, &part, &acts);
+        }
+    }
+}
+
+static bool linear_fits(slm_prog *p, slm_val x, const struct slm_linear *l)
+{
+    const struct slm_weight *w = l->w;
+    if (!slm_emit_weight(p, w, "linear"))
+        return false;
+    if (w->cols != p->value[x].width) {
+        slm_emit_fail(p, SLM_E_FORMAT, "%s: %d columns for an input of %d", w->name, w->cols, p->value[x].width);
+        return false;
+    }
+    if (l->b && (l->b->rows != 1 || l->b->cols != w->rows)) {
+        slm_emit_fail(p, SLM_E_FORMAT, "%s: %d x %d, want 1 x %d", l->b->name, l->b->rows, l->b->cols, w->rows);
+        return false;
+    }
+    if (!l->lora)
+        return true;
+    const struct slm_weight *a = l->lora->a, *b = l->lora->b;
+    if (!slm_emit_weight(p, a, "adapter") || !slm_emit_weight(p, b, "adapter"))
+        return false;
+    if (a->cols == w->cols && b->rows == w->rows && a->rows == b->cols)
+        return true;
+    slm_emit_fail(p, SLM_E_FORMAT, "%s: adapter of %d x %d and %d x %d for %d x %d", w->name, b->rows, b->cols,
+                  a->rows, a->cols, w->rows, w->cols);
+    return false;
+}
+
+slm_val slm_emit_linear(slm_prog *p, slm_val x, const struct slm_linear *l)
+{
+    if (!slm_emit_ok(p, x, -1) || !linear_fits(p, x, l))
+        return -1;
+    slm_val cast = slm_emit_cast(p, x, l->w);
+    float *bias = l->b ? slm_emit_vector(p, l->b) : NULL;
+    slm_val out = slm_value_new(p, x, l->w->rows, SLM_F32);
+    struct node *n = slm_node_new(p, OP_linear, out, x, cast);
+    if (!n)
+        return -1;
+    n->w = l->w;
+    n->b = l->b;
+    n->vec = bias;
+    size_t rows = (size_t)slm_value_max_rows(p, &p->value[out]), rank = 0;
+    if (l->lora) {
+        n->lora = *l->lora;
+        n->shared = true;
+        rank = (size_t)l->lora->a->rows;
+        slm_emit_scratch(p, 2 * rows * rank * sizeof(float), 0);
+    }
+    if (p->o.train)
+        slm_emit_scratch(p, 0, SLM_BACK_SCRATCH);
+    return out;
+}
+
+/* ---- forward ---- */
+
+/* (rows, rank) = x A' into scratch, by all threads. */
+static float *lora_down(slm_prog *p, const struct node *n, int rows, int ith, int nth)
+{
+    const struct slm_weight *a = n->lora.a;
+    float *xa = slm_scratch(p);
+    size_t lo, hi;
+    slm_split((size_t)a->rows, 16, ith, nth, &lo, &hi);
+    struct slm_acts x = slm_acts_of(p, n->in[0], -1, rows);
+    struct slm_product m = {a, 0, (int)lo, (int)(hi - lo), xa + lo, (size_t)a->rows};
+    slm_product_run(p, &m, &x);
+    slm_pool_barrier(p->rt->pool);
+    return xa;
+}
+
+/* y += scale * xa B' in columns [lo, hi) */
+static void lora_up(slm_prog *p, const struct node *n, const struct slm_acts *xa, size_t lo, size_t hi)
+{
+    float tile[TILE_ROWS * COLS];
+    struct slm_acts x = *xa;
+    for (size_t c = lo; c < hi; c += COLS) {
+        size_t w = hi - c < COLS ? hi - c : COLS;
+        for (int r = 0; r < xa->rows; r += TILE_ROWS) {
+            x.rows = xa->rows - r < TILE_ROWS ? xa->rows - r : TILE_ROWS;
+            x.data = (const uint8_t *)xa->data + (size_t)r * xa->stride;
+            struct slm_product m = {n->lora.b, 0, (int)c, (int)w, tile, COLS};
+            slm_product_run(p, &m, &x);
+            for (int i = 0; i < x.rows; i++)
+                p->kern->axpy[SLM_F32](slm_row(p, n->out, r + i) + c, n->lora.scale, tile + i * COLS, w);
+        }
+    }
+}
+
+void slm_op_linear_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+{
+    int rows = slm_value_rows(p, n->out, run);
+    struct slm_acts x = slm_acts_of(p, n->in[0], n->in[1], rows);
+    const float *xa = n->lora.a ? lora_down(p, n, rows, ith, nth) : NULL;
+    size_t lo, hi;
+    slm_split((size_t)n->w->rows, slm_product_grain(p, n->w, x.cast), ith, nth, &lo, &hi);
+    if (lo == hi || !rows)
+        return;
+    struct slm_product m = {n->w, 0, (int)lo, (int)(hi - lo), slm_row(p, n->out, 0) + lo, slm_ld(p, n->out)};
+    slm_product_run(p, &m, &x);
+    for (int r = 0; r < rows && n->vec; r++) {
+        float *y = slm_row(p, n->out, r) + lo;
+        p->kern->add(y, y, n->vec + lo, hi - lo);
+    }
+    if (xa) {
+        size_t rank = (size_t)n->lora.a->rows;
+        struct slm_acts low = {xa, rank * sizeof(float), rows, false};
+        lora_up(p, n, &low, lo, hi);
+    }
+}
