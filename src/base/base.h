@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/file.h"
+#include "base/dir.h"
 #include "base/json.h"
 #include "base/utf8.h"
 #include "base/rng.h"

@@ -116,8 +116,8 @@ static int int_at(const slm_gguf *g, const struct slm_gguf_key *k, size_t i, str
 {
     int64_t v = 0;
     if (!slm_gguf_elem_int(k, i, &v))
-        return slm_fail(err, SLM_E_FORMAT, "%s: key %s: %.0f is not within [%lld, %lld]", g->path, k->name,
-                        slm_gguf_elem_num(k, i), (long long)want.lo, (long long)want.hi);
+        return slm_fail(err, SLM_E_FORMAT, "%s: key %s: %llu is not within [%lld, %lld]", g->path, k->name,
+                        (unsigned long long)value_at(k, i).u64, (long long)want.lo, (long long)want.hi);
     if (v < want.lo || v > want.hi)
         return slm_fail(err, SLM_E_FORMAT, "%s: key %s: %lld is not within [%lld, %lld]", g->path, k->name,
                         (long long)v, (long long)want.lo, (long long)want.hi);
