@@ -12,6 +12,14 @@ slm_to_f32_fn *slm_to_f32_generic(enum slm_dtype t)
     return k.to_f32[t];
 }
 
+slm_from_f32_fn *slm_from_f32_generic(enum slm_dtype t)
+{
+    struct slm_kern k;
+    memset(&k, 0, sizeof k);
+    slm_kern_fill_quant_generic(&k);
+    return k.from_f32[t];
+}
+
 static void fill_generic(struct slm_kern *k)
 {
     memset(k, 0, sizeof *k);
@@ -29,6 +37,12 @@ void slm_kern_fill(struct slm_kern *k, const struct slm_cpu *cpu, enum slm_cpu_l
         void (*fill)(struct slm_kern *k);
     } rungs[] = {
         {SLM_CPU_GENERIC, fill_generic},
+#if defined(__x86_64__)
+        {SLM_CPU_AVX2, slm_kern_fill_avx2},
+        {SLM_CPU_AVX2, slm_kern_fill_fast_avx2},
+        {SLM_CPU_AVX512, slm_kern_fill_avx512},
+        {SLM_CPU_AVX512VNNI, slm_kern_fill_fast_avx512vnni},
+#endif
     };
     for (size_t i = 0; i < sizeof rungs / sizeof *rungs; i++)
         if (rungs[i].level <= top && (rungs[i].level == SLM_CPU_GENERIC || (cpu->has >> rungs[i].level & 1u)))

@@ -2,20 +2,23 @@
 #ifndef SLM_KERN_FAST_H
 #define SLM_KERN_FAST_H
 
+#include <stdbool.h>
 #include <stdint.h>
-#include <string.h>
 
-/* IQ4_NL, IQ4_XS; MXFP4 with its values doubled (its scale is halved). */
+#include "kernels/quant.h"
+
+/* IQ4_NL, IQ4_XS */
 static const int8_t slm_iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                           1,    13,   25,  38,  53,  69,  89,  113};
-static const int8_t slm_mxfp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
-/* Half of 2^(e - 127). */
-static inline float slm_e8m0_half(uint8_t e)
+/* Types whose fast product is of integers (fast_generic.c); the others go by float. */
+static inline bool slm_fast_in_integers(enum slm_dtype t)
 {
-    union { uint32_t u; float f; } v;
-    v.u = e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23;
-    return v.f;
+    switch ((int)t) {
+    case SLM_Q4_0: case SLM_Q4_1: case SLM_Q5_0: case SLM_Q5_1: case SLM_Q8_0: case SLM_IQ4_NL: case SLM_MXFP4:
+    case SLM_Q2_K: case SLM_Q3_K: case SLM_Q4_K: case SLM_Q5_K: case SLM_Q6_K: case SLM_IQ4_XS: return true;
+    default: return false;
+    }
 }
 
 /* Q4_K, Q5_K: eight 6-bit scales and minima in 12 bytes, for the sixteen groups of 16. */

@@ -87,7 +87,7 @@ static void un_mxfp4(struct ints *u, const void *w)
 {
     const block_mxfp4 *b = w;
     u->d = slm_e8m0_half(b->e);
-    nibbles(u->q, b->qs, slm_mxfp4_values);
+    nibbles(u->q, b->qs, slm_fp4_values);
 }
 
 static void un_q2_k(struct ints *u, const void *w)

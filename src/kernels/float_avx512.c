@@ -1,0 +1,22 @@
+/* The float kernels with AVX-512 (F, BW, VL, DQ): sixteen lanes. */
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/body.h"
+#include "kernels/fast.h"
+#include "kernels/kern_fill.h"
+#include "kernels/vec_avx512.h"
+
+#define XR 6 /* activation rows of a tile: as many as there are registers for */
+
+#include "kernels/elem_body.h"
+#include "kernels/quant_body.h"
+#include "kernels/mul_body.h"
+
+void slm_kern_fill_avx512(struct slm_kern *k)
+{
+    fill_elem(k);
+    fill_quant(k);
+    fill_mul(k);
+}

@@ -1,0 +1,586 @@
+/* checkkern: every kernel of every CPU level that this machine has, against the generic one. A slot
+ * without a tester does not compile, as the list of testers is made from kernels.inc. Conversions
+ * must give the same bits; integer products too; float sums must lie within (n + 8) eps sum|terms|.
+ * Every product is also held to the promise that a call's shape changes no bit of an output.
+ * --bench times products instead. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kernels/fast.h"
+#include "kernels/kernels.h"
+
+#define EPS 1.1920929e-7
+#define GUARD 0x7fa5a5a5u /* a NaN that no kernel computes */
+
+struct checker {
+    const struct slm_kern *gen, *k;
+    struct slm_rng rng;
+};
+typedef void check_fn(struct checker *c, enum slm_dtype t);
+
+/* ---- memory with guards ---- */
+
+static float *floats(size_t n) /* off every vector boundary, guarded behind */
+{
+    float *p = malloc((n + 20) * sizeof *p);
+    if (!p) abort();
+    for (size_t i = 0; i < n + 20; i++) memcpy(&p[i], &(uint32_t){GUARD}, 4);
+    return p + 1;
+}
+static void end(float *p, size_t n)
+{
+    for (size_t i = n; i < n + 19; i++) {
+        uint32_t u;
+        memcpy(&u, &p[i], 4);
+        if (u != GUARD) fail_msg("wrote %zu elements behind the end", i - n);
+    }
+    free(p - 1);
+}
+
+static void near(double got, double want, double terms, size_t n)
+{
+    double bound = ((double)n + 8) * EPS * terms + 1e-36;
+    if (isnan(want) && isnan(got)) return;
+    if (want == got) return;
+    if (!(fabs(got - want) <= bound)) fail_msg("%.9g, want %.9g within %.3g (n = %zu)", got, want, bound, n);
+}
+
+static void same(const float *a, const float *b, size_t n, const char *what)
+{
+    for (size_t i = 0; i < n; i++)
+        if (memcmp(&a[i], &b[i], 4) != 0 && !(isnan(a[i]) && isnan(b[i])))
+            fail_msg("%s: element %zu of %zu: %.9g, want %.9g", what, i, n, (double)a[i], (double)b[i]);
+}
+
+/* ---- data ---- */
+
+static float normal(struct checker *c) { return (float)slm_rng_normal(&c->rng); }
+static void fill(struct checker *c, float *x, size_t n, float s)
+{
+    for (size_t i = 0; i < n; i++) x[i] = s * normal(c);
+}
+static size_t below(struct checker *c, size_t n) { return (size_t)slm_rng_below(&c->rng, n); }
+
+static bool small_ints(enum slm_dtype t)
+{
+    return t == SLM_I32 || t == SLM_I64 || t == SLM_U32 || t == SLM_U64;
+}
+
+/* Rows of any type from random bytes, a block redrawn until its values are ordinary. */
+static void random_row(struct checker *c, enum slm_dtype t, uint8_t *row, size_t n)
+{
+    size_t len = (size_t)slm_dtypes[t].block, bytes = (size_t)slm_dtypes[t].bytes;
+    float v[256];
+    if (t == SLM_Q8_K || t == SLM_Q8_1) { /* their sums must fit their values */
+        for (size_t i = 0; i < n; i += len, row += bytes) {
+            fill(c, v, len, 1);
+            c->gen->from_f32[t](row, v, len);
+        }
+        return;
+    }
+    for (size_t i = 0; i < n; i += len, row += bytes) {
+        bool ok = false;
+        while (!ok) {
+            for (size_t b = 0; b < bytes; b++) row[b] = (uint8_t)slm_rng_u64(&c->rng);
+            if (small_ints(t)) memset(row + 1, 0, bytes - 1);
+            c->gen->to_f32[t](v, row, len);
+            ok = true;
+            for (size_t e = 0; e < len; e++) ok = ok && fabsf(v[e]) < 1e4f;
+        }
+    }
+}
+
+/* ---- conversions ---- */
+
+static void check_to_f32(struct checker *c, enum slm_dtype t)
+{
+    size_t len = (size_t)slm_dtypes[t].block;
+    for (int round = 0; round < 40; round++) {
+        size_t n = len * below(c, len == 1 ? 300 : 5), bytes = slm_row_bytes(t, n);
+        uint8_t *in = malloc(bytes + 64), *at = in + 4 * below(c, 8);
+        float *a = floats(n), *b = floats(n);
+        random_row(c, t, at, n);
+        if (t != SLM_Q8_K && t != SLM_F32 && round > 20 && t != SLM_F16)
+            for (size_t i = 0; i < bytes; i++) at[i] = (uint8_t)slm_rng_u64(&c->rng);
+        c->gen->to_f32[t](a, at, n);
+        c->k->to_f32[t](b, at, n);
+        same(b, a, n, "to_f32");
+        end(a, n);
+        end(b, n);
+        free(in);
+    }
+}
+
+static void check_from_f32(struct checker *c, enum slm_dtype t)
+{
+    static const float scales[] = {1, 0, 1e-3f, 100, 3e38f, 1e-40f, 1e-44f, 60000, 1e-7f};
+    size_t len = (size_t)slm_dtypes[t].block;
+    assert_int_equal(!c->gen->from_f32[t], !c->k->from_f32[t]);
+    for (int round = 0; round < 90 && c->k->from_f32[t]; round++) {
+        size_t n = len * below(c, len == 1 ? 300 : 5), bytes = slm_row_bytes(t, n);
+        float *x = floats(n);
+        fill(c, x, n, scales[round % 9]);
+        bool odd = slm_dtypes[t].partner == SLM_Q8_0 || t == SLM_Q8_K || t == SLM_F16 || t == SLM_BF16;
+        for (size_t i = 0; i < n; i++) {
+            if (round % 5 == 1) x[i] = round % 2 ? 1.0f : -1.0f;             /* extremes that tie */
+            if (round % 5 == 2) x[i] = (float)((int)below(c, 509) - 254) / 2; /* halves to be rounded */
+            if (odd && round % 7 == 6 && below(c, 50) == 0) x[i] = below(c, 2) ? INFINITY : -INFINITY;
+            if (odd && t != SLM_F16 && round % 7 == 5 && below(c, 50) == 0) x[i] = NAN;
+        }
+        uint8_t *a = malloc(bytes + 16), *b = malloc(bytes + 16);
+        memset(a, 0xa5, bytes + 16);
+        memset(b, 0xa5, bytes + 16);
+        c->gen->from_f32[t](a, x, n);
+        c->k->from_f32[t](b, x, n);
+        for (size_t i = 0; i < bytes + 16; i++)
+            if (a[i] != b[i]) fail_msg("byte %zu of %zu differs (round %d)", i, bytes, round);
+        free(a);
+        free(b);
+        end(x, n);
+    }
+}
+
+/* ---- products ---- */
+
+typedef void mul_fn(float *out, size_t ldo, const void *x, size_t xs, int nx, const void *w, size_t ws, int nw,
+                    size_t k);
+
+struct product {
+    enum slm_dtype wt, xt;
+    int nx, nw;
+    size_t k, xs, ws, ldo;
+    uint8_t *x, *w;
+};
+
+static void product_init(struct checker *c, struct product *p, int round)
+{
+    size_t len = (size_t)slm_dtypes[p->wt].block, xlen = (size_t)slm_dtypes[p->xt].block;
+    size_t step = len > xlen ? len : xlen;
+    p->k = step * (step == 1 ? below(c, 700) : below(c, step > 100 ? 4 : 20));
+    if (round == 0) p->k = 0;
+    p->nx = 1 + (int)below(c, round % 4 ? 30 : 4);
+    p->nw = 1 + (int)below(c, 40);
+    p->xs = slm_row_bytes(p->xt, p->k) + 4 * below(c, 3);
+    p->ws = slm_row_bytes(p->wt, p->k) + 8 * below(c, 2);
+    p->ldo = (size_t)p->nw + below(c, 5);
+    /* exactly as long as the rows: a read behind the end is a sanitizer's find */
+    p->x = malloc((size_t)p->nx * p->xs + 1);
+    p->w = malloc((size_t)p->nw * p->ws + 1);
+    for (int i = 0; i < p->nx; i++) {
+        float v[4096];
+        fill(c, v, p->k, 1);
+        if (round % 8 == 7)
+            for (size_t e = 0; e < p->k; e++) v[e] = below(c, 2) ? 3.0f : -3.0f; /* all at the limit */
+        c->gen->from_f32[p->xt](p->x + (size_t)i * p->xs, v, p->k);
+    }
+    for (int j = 0; j < p->nw; j++) random_row(c, p->wt, p->w + (size_t)j * p->ws, p->k);
+}
+
+static void product_free(struct product *p)
+{
+    free(p->x);
+    free(p->w);
+}
+
+static void product_bound(struct checker *c, const struct product *p, const float *gen, const float *got)
+{
+    float *xf = floats(p->k), *wf = floats(p->k);
+    for (int i = 0; i < p->nx; i++)
+        for (int j = 0; j < p->nw; j++) {
+            double sum = 0, terms = 0;
+            c->gen->to_f32[p->xt](xf, p->x + (size_t)i * p->xs, p->k);
+            c->gen->to_f32[p->wt](wf, p->w + (size_t)j * p->ws, p->k);
+            for (size_t e = 0; e < p->k; e++) {
+                sum += (double)xf[e] * (double)wf[e];
+                terms += fabs((double)xf[e] * (double)wf[e]);
+            }
+            size_t at = (size_t)i * p->ldo + (size_t)j;
+            if (slm_dtypes[p->wt].partner == SLM_Q8_1) terms *= 300; /* s is a float16 */
+            near((double)gen[at], sum, terms, p->k);
+            near((double)got[at], (double)gen[at], terms, p->k);
+        }
+    end(xf, p->k);
+    end(wf, p->k);
+}
+
+static void check_product(struct checker *c, enum slm_dtype t, enum slm_dtype xt, mul_fn *gen, mul_fn *got)
+{
+    bool bits = xt == slm_dtypes[t].partner && slm_fast_in_integers(t);
+    for (int round = 0; round < 16; round++) {
+        struct product p = {.wt = t, .xt = xt};
+        product_init(c, &p, round);
+        size_t n = (size_t)p.nx * p.ldo;
+        float *a = floats(n), *b = floats(n), *one = floats(1);
+        gen(a, p.ldo, p.x, p.xs, p.nx, p.w, p.ws, p.nw, p.k);
+        got(b, p.ldo, p.x, p.xs, p.nx, p.w, p.ws, p.nw, p.k);
+        product_bound(c, &p, a, b);
+        if (bits) same(b, a, n, "integer product");
+        for (int s = 0; s < 60; s++) {
+            int i = (int)below(c, (size_t)p.nx), j = (int)below(c, (size_t)p.nw);
+            got(one, 1, p.x + (size_t)i * p.xs, p.xs, 1, p.w + (size_t)j * p.ws, p.ws, 1, p.k);
+            same(one, &b[(size_t)i * p.ldo + (size_t)j], 1, "alone against in company");
+        }
+        for (int i = 0; i < p.nx; i++) /* what lies between the rows of out stays */
+            for (size_t j = (size_t)p.nw; j < p.ldo; j++) {
+                uint32_t u;
+                memcpy(&u, &b[(size_t)i * p.ldo + j], 4);
+                assert_int_equal(u, GUARD);
+            }
+        end(a, n);
+        end(b, n);
+        end(one, 1);
+        product_free(&p);
+    }
+}
+
+static void check_mul_exact(struct checker *c, enum slm_dtype t)
+{
+    check_product(c, t, SLM_F32, (mul_fn *)(void (*)(void))c->gen->mul_exact[t],
+                  (mul_fn *)(void (*)(void))c->k->mul_exact[t]);
+}
+static void check_mul_fast(struct checker *c, enum slm_dtype t)
+{
+    check_product(c, t, slm_dtypes[t].partner, c->gen->mul_fast[t], c->k->mul_fast[t]);
+}
+
+static void check_packed(struct checker *c, enum slm_dtype t)
+{
+    const struct slm_packed *pk = &c->k->packed[t];
+    for (int round = 1; round < 16; round++) {
+        struct product p = {.wt = t, .xt = slm_dtypes[t].partner};
+        product_init(c, &p, round);
+        size_t n = (size_t)p.nx * p.ldo, bytes = pk->bytes(p.nw, p.k);
+        float *a = floats(n), *b = floats(n);
+        uint8_t *w = malloc(bytes + 1);
+        pk->pack(w, p.w, p.ws, p.nw, p.k);
+        c->k->mul_fast[t](a, p.ldo, p.x, p.xs, p.nx, p.w, p.ws, p.nw, p.k);
+        int cut = (int)below(c, (size_t)(p.nw / pk->nr) + 1) * pk->nr;
+        pk->run(b, p.ldo, p.x, p.xs, p.nx, w, 0, cut, p.k);
+        pk->run(b + cut, p.ldo, p.x, p.xs, p.nx, w, cut, p.nw - cut, p.k);
+        same(b, a, n, "packed against plain");
+        free(w);
+        end(a, n);
+        end(b, n);
+        product_free(&p);
+    }
+}
+
+static void check_axpy(struct checker *c, enum slm_dtype t)
+{
+    size_t len = (size_t)slm_dtypes[t].block;
+    for (int round = 0; round < 20; round++) {
+        size_t n = len * below(c, len == 1 ? 600 : 4);
+        uint8_t *w = malloc(slm_row_bytes(t, n) + 1);
+        float *a = floats(n), *b = floats(n), *y = floats(n), *v = floats(n), s = normal(c);
+        random_row(c, t, w, n);
+        fill(c, y, n, 1);
+        memcpy(a, y, n * 4);
+        memcpy(b, y, n * 4);
+        c->gen->axpy[t](a, s, w, n);
+        c->k->axpy[t](b, s, w, n);
+        c->gen->to_f32[t](v, w, n);
+        for (size_t i = 0; i < n; i++)
+            near((double)b[i], (double)a[i], fabs((double)y[i]) + fabs((double)(s * v[i])), 1);
+        end(a, n);
+        end(b, n);
+        end(y, n);
+        end(v, n);
+        free(w);
+    }
+}
+
+/* ---- elements ---- */
+
+struct pair {
+    size_t n;
+    float *x, *y, *a, *b; /* inputs; generic output, output under test */
+};
+static void pair_init(struct checker *c, struct pair *p, float s)
+{
+    p->n = below(c, 200);
+    p->x = floats(p->n);
+    p->y = floats(p->n);
+    p->a = floats(p->n);
+    p->b = floats(p->n);
+    fill(c, p->x, p->n, s);
+    fill(c, p->y, p->n, 1);
+}
+static void pair_end(struct pair *p)
+{
+    end(p->x, p->n);
+    end(p->y, p->n);
+    end(p->a, p->n);
+    end(p->b, p->n);
+}
+
+typedef void two_fn(float *out, const float *a, const float *b, size_t n);
+static void check_two(struct checker *c, two_fn *gen, two_fn *got, bool exact)
+{
+    for (int round = 0; round < 60; round++) {
+        struct pair p;
+        pair_init(c, &p, (float)(round % 6 * round % 6) * 6);
+        if (round % 6 == 5)
+            for (size_t i = 0; i < p.n; i++) p.x[i] = i % 3 ? (i % 2 ? INFINITY : -1e30f) : NAN;
+        gen(p.a, p.x, p.y, p.n);
+        got(p.b, p.x, p.y, p.n);
+        for (size_t i = 0; i < p.n; i++) {
+            if (exact)
+                same(&p.b[i], &p.a[i], 1, "element");
+            else
+                near((double)p.b[i], (double)p.a[i], fabs((double)p.x[i] * (double)p.y[i]), 0);
+        }
+        got(p.x, p.x, p.y, p.n); /* in place */
+        same(p.x, p.b, p.n, "in place");
+        pair_end(&p);
+    }
+}
+static void check_add(struct checker *c, enum slm_dtype t) { (void)t; check_two(c, c->gen->add, c->k->add, true); }
+static void check_mul(struct checker *c, enum slm_dtype t) { (void)t; check_two(c, c->gen->mul, c->k->mul, true); }
+static void check_silu_mul(struct checker *c, enum slm_dtype t)
+{
+    (void)t;
+    check_two(c, c->gen->silu_mul, c->k->silu_mul, false);
+}
+static void check_gelu_mul(struct checker *c, enum slm_dtype t)
+{
+    (void)t;
+    check_two(c, c->gen->gelu_mul, c->k->gelu_mul, false);
+}
+static void check_gelu_erf_mul(struct checker *c, enum slm_dtype t)
+{
+    (void)t;
+    check_two(c, c->gen->gelu_erf_mul, c->k->gelu_erf_mul, false);
+}
+
+static void check_scale(struct checker *c, enum slm_dtype t)
+{
+    (void)t;
+    for (int round = 0; round < 40; round++) {
+        struct pair p;
+        pair_init(c, &p, 1);
+        c->gen->scale(p.a, p.x, 0.37f, p.n);
+        c->k->scale(p.b, p.x, 0.37f, p.n);
+        same(p.b, p.a, p.n, "scale");
+        pair_end(&p);
+    }
+}
+
+static void check_softcap(struct checker *c, enum slm_dtype t)
+{
+    (void)t;
+    for (int round = 0; round < 60; round++) {
+        struct pair p;
+        float cap = round % 2 ? 30.0f : 1.0f;
+        pair_init(c, &p, (float)(round % 5 * round % 5 * 10) + 0.3f);
+        c->gen->softcap(p.a, p.x, cap, p.n);
+        c->k->softcap(p.b, p.x, cap, p.n);
+        for (size_t i = 0; i < p.n; i++) near((double)p.b[i], (double)p.a[i], fabs((double)p.a[i]), 0);
+        pair_end(&p);
+    }
+}
+
+typedef void rope_fn(float *out, const float *x, const float *cs, float sign, size_t half);
+static void check_rope(struct checker *c, rope_fn *gen, rope_fn *got)
+{
+    for (int round = 0; round < 60; round++) {
+        size_t half = below(c, 70);
+        float *x = floats(2 * half), *cs = floats(2 * half), *a = floats(2 * half), *b = floats(2 * half);
+        fill(c, x, 2 * half, 1);
+        for (size_t i = 0; i < half; i++) {
+            cs[i] = cosf((float)i);
+            cs[half + i] = sinf((float)i);
+        }
+        gen(a, x, cs, round % 2 ? -1.0f : 1.0f, half);
+        got(b, x, cs, round % 2 ? -1.0f : 1.0f, half);
+        for (size_t i = 0; i < 2 * half; i++) near((double)b[i], (double)a[i], 4 + fabs((double)a[i]), 0);
+        got(x, x, cs, round % 2 ? -1.0f : 1.0f, half);
+        same(x, b, 2 * half, "in place");
+        end(x, 2 * half);
+        end(cs, 2 * half);
+        end(a, 2 * half);
+        end(b, 2 * half);
+    }
+}
+static void check_rope_half(struct checker *c, enum slm_dtype t)
+{
+    (void)t;
+    check_rope(c, c->gen->rope_half, c->k->rope_half);
+}
+static void check_rope_pair(struct checker *c, enum slm_dtype t)
+{
+    (void)t;
+    check_rope(c, c->gen->rope_pair, c->k->rope_pair);
+}
+
+/* ---- rows ---- */
+
+static void check_norm_rms(struct checker *c, enum slm_dtype t)
+{
+    (void)t;
+    for (int round = 0; round < 40; round++) {
+        struct pair p;
+        pair_init(c, &p, 2);
+        const float *w = round % 3 ? p.y : NULL;
+        float shift = round % 2 ? 1.0f : 0.0f;
+        float ra = c->gen->norm_rms(p.a, p.x, w, shift, 1e-5f, p.n);
+        float rb = c->k->norm_rms(p.b, p.x, w, shift, 1e-5f, p.n);
+        near((double)rb, (double)ra, (double)ra, p.n);
+        for (size_t i = 0; i < p.n; i++) near((double)p.b[i], (double)p.a[i], fabs((double)p.a[i]), p.n);
+        pair_end(&p);
+    }
+}
+
+static void check_norm_layer(struct checker *c, enum slm_dtype t)
+{
+    (void)t;
+    for (int round = 0; round < 40; round++) {
+        struct pair p;
+        float sa[2], sb[2];
+        pair_init(c, &p, 2);
+        float *bias = floats(p.n);
+        fill(c, bias, p.n, 1);
+        const float *b = round % 3 ? bias : NULL;
+        c->gen->norm_layer(p.a, p.x, p.y, b, 1e-5f, p.n, sa);
+        c->k->norm_layer(p.b, p.x, p.y, b, 1e-5f, p.n, sb);
+        near((double)sb[0], (double)sa[0], 8, p.n);
+        near((double)sb[1], (double)sa[1], (double)sa[1], p.n);
+        for (size_t i = 0; i < p.n; i++) near((double)p.b[i], (double)p.a[i], 4 + fabs((double)p.a[i]), p.n);
+        end(bias, p.n);
+        pair_end(&p);
+    }
+}
+
+static void check_softmax(struct checker *c, enum slm_dtype t)
+{
+    (void)t;
+    for (int round = 0; round < 80; round++) {
+        struct pair p;
+        pair_init(c, &p, (float)(round % 4) * 10 + 0.1f);
+        size_t n = p.n ? p.n : 1;
+        float *a = floats(n), *b = floats(n);
+        fill(c, a, n, (float)(round % 4) * 10 + 0.1f);
+        for (size_t i = 0; i < n; i++)
+            if (round % 5 == 4 && i % 3) a[i] = -INFINITY; /* masked */
+        if (round % 20 == 19) a[0] = -INFINITY;
+        memcpy(b, a, n * 4);
+        float la = c->gen->softmax(a, n), lb = c->k->softmax(b, n);
+        near((double)lb, (double)la, fabs((double)la) + 1, n);
+        for (size_t i = 0; i < n; i++) near((double)b[i], (double)a[i], (double)a[i], n);
+        end(a, n);
+        end(b, n);
+        pair_end(&p);
+    }
+}
+
+static void check_dot(struct checker *c, enum slm_dtype t)
+{
+    (void)t;
+    for (int round = 0; round < 60; round++) {
+        struct pair p;
+        double terms = 0;
+        pair_init(c, &p, 2);
+        for (size_t i = 0; i < p.n; i++) terms += fabs((double)p.x[i] * (double)p.y[i]);
+        near((double)c->k->dot(p.x, p.y, p.n), (double)c->gen->dot(p.x, p.y, p.n), terms, p.n);
+        pair_end(&p);
+    }
+}
+
+static void check_max(struct checker *c, enum slm_dtype t)
+{
+    (void)t;
+    for (int round = 0; round < 60; round++) {
+        struct pair p;
+        pair_init(c, &p, 2);
+        if (p.n) assert_true(c->k->max(p.x, p.n) == c->gen->max(p.x, p.n));
+        pair_end(&p);
+    }
+}
+
+/* ---- the list of cases ---- */
+
+struct slot {
+    const char *name;
+    check_fn *fn;
+    size_t at, size; /* of the pointer in the table */
+    bool typed;
+};
+static const struct slot slots[] = {
+#define KERN(ret, name, args) {#name, check_##name, offsetof(struct slm_kern, name), sizeof(void *), false},
+#define KERN_DT(ret, name, args) {#name, check_##name, offsetof(struct slm_kern, name), sizeof(void *), true},
+#include "kernels/kernels.inc"
+#undef KERN
+#undef KERN_DT
+    {"packed", check_packed, offsetof(struct slm_kern, packed), sizeof(struct slm_packed), true},
+};
+
+struct kern_case {
+    const struct slot *slot;
+    const struct slm_kern *gen, *k;
+    enum slm_dtype t;
+    char name[64];
+};
+
+static void run_case(void **state)
+{
+    const struct kern_case *s = *state;
+    struct checker c = {s->gen, s->k, {{0}}};
+    slm_rng_init(&c.rng, 7);
+    s->slot->fn(&c, s->t);
+}
+
+static bool differs(const struct slot *s, const struct slm_kern *a, const struct slm_kern *b, size_t t)
+{
+    const char *pa = (const char *)a + s->at + t * s->size, *pb = (const char *)b + s->at + t * s->size;
+    static const char none[sizeof(struct slm_packed)];
+    return memcmp(pa, none, s->size) != 0 && (a == b || memcmp(pa, pb, s->size) != 0);
+}
+
+#define MOST 4000
+static struct kern_case cases[MOST];
+static struct CMUnitTest tests[MOST];
+static struct slm_kern tables[SLM_CPU_COUNT];
+
+static size_t list_cases(const struct slm_cpu *cpu)
+{
+    size_t n = 0;
+    int last = 0;
+    for (int l = 0; l < SLM_CPU_COUNT; l++) {
+        if (!(cpu->has >> l & 1u)) continue;
+        slm_kern_fill(&tables[l], cpu, (enum slm_cpu_level)l);
+        for (size_t s = 0; s < sizeof slots / sizeof *slots; s++)
+            for (size_t t = 0; t < (slots[s].typed ? SLM_DTYPE_COUNT : 1); t++) {
+                if (n == MOST || !differs(&slots[s], &tables[l], &tables[last], t)) continue;
+                struct kern_case *k = &cases[n];
+                *k = (struct kern_case){&slots[s], &tables[0], &tables[l], (enum slm_dtype)t, ""};
+                snprintf(k->name, sizeof k->name, "%s %s%s%s", slm_cpu_level_name((enum slm_cpu_level)l), slots[s].name,
+                         slots[s].typed ? " " : "", slots[s].typed ? slm_dtypes[t].name : "");
+                tests[n++] = (struct CMUnitTest){k->name, run_case, NULL, NULL, k};
+            }
+        last = l;
+    }
+    return n;
+}
+
+#include "kern/bench.h"
+
+int main(int argc, char **argv)
+{
+    struct slm_cpu cpu;
+    slm_err err;
+    if (slm_cpu_detect(&cpu, NULL, &err)) {
+        fprintf(stderr, "%s\n", err.msg);
+        return 1;
+    }
+    if (argc > 1 && strcmp(argv[1], "--bench") == 0) return bench(&cpu, argc > 2 ? argv[2] : NULL, argc > 3 ? argv[3] : NULL);
+    cmocka_set_message_output(CM_OUTPUT_STDOUT);
+    size_t n = list_cases(&cpu);
+    return _cmocka_run_group_tests("checkkern", tests, n, NULL, NULL);
+}
