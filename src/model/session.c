@@ -75,6 +75,7 @@ int slm_session_open(slm_session **out, const slm_model *m, const slm_session_op
         return slm_fail_mem(err, "session", sizeof *s);
     s->m = m;
     s->rt = m->rt;
+    s->row = -1;
     enum slm_dtype type = SLM_F32;
     int rc = cache_type(o, &type, err);
     if (!rc)
@@ -176,7 +177,7 @@ static int check_finite(const slm_session *s, const float *logits, int row, slm_
 static int finish(slm_session *s, slm_err *err)
 {
     int rc = check_finite(s, row_of(s, 0), s->n - 1, err);
-    s->have_logits = !rc;
+    s->row = rc ? -1 : 0;
     return rc;
 }
 
@@ -195,7 +196,7 @@ int slm_session_append(slm_session *s, const int32_t *ids, int n, slm_err *err)
     int rc = check_ids(s, ids, n, n > SLM_MAX_CONTEXT ? n : s->n + n, err);
     if (rc)
         return rc;
-    s->have_logits = false;
+    s->row = -1;
     settle(s, s->n + n);
     memmove(s->ids + s->n, ids, (size_t)n * sizeof *ids);
     compute(s, s->n, s->n + n);
@@ -208,7 +209,7 @@ int slm_session_score(slm_session *s, const int32_t *ids, int n, slm_logits_fn *
     int rc = check_ids(s, ids, n, n > SLM_MAX_CONTEXT ? n : s->n + n, err), base = s->n;
     if (rc)
         return rc;
-    s->have_logits = false;
+    s->row = -1;
     settle(s, s->n + n);
     memmove(s->ids + s->n, ids, (size_t)n * sizeof *ids);
     while (s->n < base + n) {
@@ -222,10 +223,8 @@ int slm_session_score(slm_session *s, const int32_t *ids, int n, slm_logits_fn *
             if (rc)
                 return rc;
         }
-        if (s->n == base + n && rows > 1) /* the last row's logits are the session's */
-            memmove((float *)(uintptr_t)row_of(s, 0), row_of(s, rows - 1), (size_t)s->m->hp.vocab * sizeof(float));
+        s->row = rows - 1;
     }
-    s->have_logits = true;
     return 0;
 }
 
@@ -233,7 +232,7 @@ int slm_session_truncate(slm_session *s, int n)
 {
     if (n >= s->n)
         return s->n;
-    s->have_logits = false;
+    s->row = -1;
     bool keep = n > 0;
     for (int l = 0; l < s->m->hp.layers && keep; l++) {
         /* a ring has forgotten what lies `slots` behind the newest; row n will look back window - 1 */
@@ -253,7 +252,7 @@ int slm_session_sync(slm_session *s, const int32_t *ids, int n, int *reused, slm
         same++;
     if (set_for(s, n) != s->rope_set)
         same = 0;
-    if (same == n && s->n == n && s->have_logits) {
+    if (same == n && s->n == n && s->row >= 0) {
         if (reused)
             *reused = n;
         return 0;
@@ -272,12 +271,12 @@ int slm_session_sync(slm_session *s, const int32_t *ids, int n, int *reused, slm
 
 const float *slm_session_logits(const slm_session *s)
 {
-    return s->have_logits ? row_of(s, 0) : NULL;
+    return s->row >= 0 ? row_of(s, s->row) : NULL;
 }
 
 void slm_session_reset(slm_session *s)
 {
     s->n = 0;
-    s->have_logits = false;
+    s->row = -1;
     s->rope_set = 0;
 }

@@ -12,7 +12,7 @@ struct slm_session {
     struct slm_kv kv;
     int context, batch, most_out; /* most_out: rows of logits in one run */
     int n;                        /* tokens held */
-    bool have_logits;
+    int row;                      /* of the last token's logits in the run; -1: none */
     uint8_t rope_set;             /* what the cache was computed with */
     int32_t *ids, *pos, *out;     /* (context), (batch), (most_out) */
 };
