@@ -8,4 +8,5 @@
 #include "slm/template.h"
 #include "slm/model.h"
 #include "slm/session.h"
+#include "slm/bench.h"
 #endif

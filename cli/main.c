@@ -1,0 +1,214 @@
+/* slm: the command line. The table of commands, and what happens around each: options read, errors
+ * told in one line, exit codes from status.inc. */
+#include "cli.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern const struct slm_cli_command slm_cmd_run, slm_cmd_complete, slm_cmd_show, slm_cmd_tokenize,
+    slm_cmd_template, slm_cmd_convert, slm_cmd_logits, slm_cmd_perplexity, slm_cmd_bench,
+    slm_cmd_gradients, slm_cmd_version, slm_cmd_help, slm_cmd_completion, slm_cmd_man;
+
+const struct slm_cli_command *const slm_cli_commands[] = {
+    &slm_cmd_run, &slm_cmd_complete, &slm_cmd_show, &slm_cmd_tokenize, &slm_cmd_template,
+    &slm_cmd_convert, &slm_cmd_logits, &slm_cmd_perplexity, &slm_cmd_bench, &slm_cmd_gradients,
+    &slm_cmd_version, &slm_cmd_help, &slm_cmd_completion, &slm_cmd_man, NULL,
+};
+
+#define F(field) offsetof(struct slm_cli_common, field)
+const struct slm_cli_opt slm_cli_common_opts[] = {
+    SLM_CLI_INT('t', "threads", F(threads), "N", 1, 1024, "threads (default: the machine's cores)"),
+    SLM_CLI_VALUE(OPT_TEXT, 0, "cpu", F(cpu), "LEVEL",
+                  "highest CPU level to use: generic, avx2, avx512 ... (default: $SLM_CPU, else the best)"),
+    SLM_CLI_FLAG(0, "json", F(json), "results as JSON on stdout"),
+    SLM_CLI_FLAG('v', "verbose", F(verbose), "say more on stderr"),
+    SLM_CLI_FLAG('q', "quiet", F(quiet), "say nothing on stderr but errors"),
+    SLM_CLI_FLAG('h', "help", F(help), "this help"),
+    SLM_CLI_END,
+};
+#undef F
+
+const struct slm_cli_command *slm_cli_command_find(const char *name)
+{
+    for (const struct slm_cli_command *const *c = slm_cli_commands; *c; c++)
+        if (!strcmp((*c)->name, name))
+            return *c;
+    return NULL;
+}
+
+const char *slm_cli_command_near(const char *name)
+{
+    const char *best = NULL;
+    int most = 1 + (int)strlen(name) / 3;
+    for (const struct slm_cli_command *const *c = slm_cli_commands; *c; c++) {
+        int d = slm_cli_distance(name, (*c)->name);
+        if (strlen(name) > 1 && !strncmp((*c)->name, name, strlen(name)))
+            d = 0;
+        if (d < most) {
+            most = d;
+            best = (*c)->name;
+        }
+    }
+    return best;
+}
+
+static void plain(char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+            *s = '?';
+}
+
+int slm_cli_fail(slm_err *err, int code, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+    va_end(ap);
+    plain(err->msg);
+    err->code = code;
+    return code;
+}
+
+void slm_cli_say(const struct slm_cli *c, const char *fmt, ...)
+{
+    if (c->common->quiet)
+        return;
+    char line[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    plain(line);
+    fprintf(stderr, "slm: %s\n", line);
+}
+
+void slm_cli_tell(const struct slm_cli *c, const char *fmt, ...)
+{
+    if (!c->common->verbose || c->common->quiet)
+        return;
+    char line[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    plain(line);
+    fprintf(stderr, "slm: %s\n", line);
+}
+
+static void on_log(void *arg, int level, const char *line)
+{
+    const struct slm_cli *c = arg;
+    if (level <= SLM_LOG_WARN)
+        slm_cli_say(c, "%s", line);
+    else if (level == SLM_LOG_INFO)
+        slm_cli_tell(c, "%s", line);
+}
+
+int slm_cli_runtime(struct slm_cli *c, slm_err *err)
+{
+    if (c->rt)
+        return 0;
+    slm_runtime_opts o;
+    slm_runtime_opts_init(&o);
+    o.threads = c->common->threads;
+    o.cpu = c->common->cpu ? c->common->cpu : getenv("SLM_CPU");
+    o.log = on_log;
+    o.log_arg = c;
+    return slm_runtime_open(&c->rt, &o, err);
+}
+
+/* How many words "MODEL [PROMPT]" asks for at least and at most (-1: any number). */
+static void count_args(const char *args, int *least, int *most)
+{
+    *least = *most = 0;
+    for (const char *p = args; p && *p;) {
+        size_t n = strcspn(p, " ");
+        if (n == 3 && !strncmp(p, "...", 3))
+            *most = -1;
+        else if (*most >= 0)
+            ++*most;
+        if (*p != '[' && *p != '.')
+            ++*least;
+        p += n + (p[n] == ' ');
+    }
+}
+
+static int check_words(const struct slm_cli_command *cmd, const void *opts, const struct slm_cli_words *w,
+                       slm_err *err)
+{
+    int least, most;
+    const char *given = NULL;
+    count_args(cmd->args, &least, &most);
+    if (cmd->model) /* its struct begins with the common options, then the model's */
+        given = ((const struct slm_cli_model_args *)((const char *)opts + sizeof(struct slm_cli_common)))->model;
+    if (given && most > 0)
+        most--;
+    if (given && least > 0)
+        least--;
+    if (w->n < least)
+        return slm_cli_fail(err, SLM_E_ARG, "something is missing; usage: slm %s [OPTIONS] %s", cmd->name,
+                            cmd->args);
+    if (most >= 0 && w->n > most)
+        return slm_cli_fail(err, SLM_E_ARG, "'%.60s' is one word too many; usage: slm %s [OPTIONS] %s",
+                            w->v[most], cmd->name, cmd->args ? cmd->args : "");
+    return 0;
+}
+
+static int run_command(const struct slm_cli_command *cmd, int argc, char **argv)
+{
+    slm_err err = {0};
+    void *opts = slm_cli_realloc(NULL, cmd->size);
+    memset(opts, 0, cmd->size);
+    if (cmd->defaults)
+        cmd->defaults(opts);
+    struct slm_cli c = {.common = opts, .cmd = cmd};
+    c.words.v = slm_cli_realloc(NULL, (size_t)(argc + 1) * sizeof *c.words.v);
+    const char **words = c.words.v;
+    int code = slm_cli_parse(cmd->opts, opts, argc, argv, &c.words, &err);
+    if (!code && c.common->help) {
+        slm_cli_help(stdout, cmd);
+    } else {
+        if (!code)
+            code = check_words(cmd, opts, &c.words, &err);
+        if (!code)
+            code = cmd->run(&c, opts, &err);
+        if (!code && (fflush(stdout) || ferror(stdout)))
+            code = slm_cli_fail(&err, SLM_E_IO, "stdout: cannot write");
+    }
+    if (code) {
+        fflush(stdout);
+        plain(err.msg);
+        fprintf(stderr, "slm: %s\n", err.msg[0] ? err.msg : slm_status_words(code));
+    }
+    slm_runtime_close(&c.rt);
+    free(words);
+    free(opts);
+    return slm_status_exit(code);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        slm_cli_help_all(stderr);
+        return slm_status_exit(SLM_E_ARG);
+    }
+    const char *name = argv[1];
+    if (!strcmp(name, "--help") || !strcmp(name, "-h"))
+        name = "help";
+    if (!strcmp(name, "--version"))
+        name = "version";
+    const struct slm_cli_command *cmd = slm_cli_command_find(name);
+    if (cmd)
+        return run_command(cmd, argc - 2, argv + 2);
+    char shown[41];
+    snprintf(shown, sizeof shown, "%s", name);
+    plain(shown);
+    const char *near = slm_cli_command_near(shown);
+    if (near)
+        fprintf(stderr, "slm: there is no command '%s'; did you mean '%s'?\n", shown, near);
+    else
+        fprintf(stderr, "slm: there is no command '%s'; 'slm help' lists them\n", shown);
+    return slm_status_exit(SLM_E_ARG);
+}

@@ -1,0 +1,170 @@
+/* Measures the machine's ceilings with all threads of the pool: memory read over a block larger than
+ * the caches, and multiply-adds in registers. The best of several runs counts, as all else on the
+ * machine can only slow a run down. */
+#include "kernels/probe.h"
+
+#include "slm/bench.h"
+
+#include <string.h>
+
+static uint64_t read_generic(const void *p, size_t n)
+{
+    const uint64_t *w = p;
+    uint64_t a = 0, b = 0, c = 0, d = 0;
+    for (size_t i = 0; i < n / 8; i += 4) {
+        a ^= w[i];
+        b ^= w[i + 1];
+        c ^= w[i + 2];
+        d ^= w[i + 3];
+    }
+    return a ^ b ^ c ^ d;
+}
+
+static double f32_generic(long loops, double *sink)
+{
+    float a[16], m = 0.999f, c = 0.001f, sum = 0;
+    for (int k = 0; k < 16; k++)
+        a[k] = (float)k;
+    for (long i = 0; i < loops; i++)
+        for (int k = 0; k < 16; k++)
+            a[k] = a[k] * m + c;
+    for (int k = 0; k < 16; k++)
+        sum += a[k];
+    *sink += (double)sum;
+    return (double)loops * 32;
+}
+
+static void fill(struct slm_probe *p, const struct slm_cpu *cpu)
+{
+    static const struct {
+        enum slm_cpu_level level;
+        void (*fill)(struct slm_probe *p);
+    } rungs[] = {
+#if defined(__x86_64__)
+        {SLM_CPU_AVX2, slm_probe_fill_avx2},
+        {SLM_CPU_AVXVNNI, slm_probe_fill_avxvnni},
+        {SLM_CPU_AVX512, slm_probe_fill_avx512},
+        {SLM_CPU_AVX512VNNI, slm_probe_fill_avx512vnni},
+        {SLM_CPU_AVX512BF16, slm_probe_fill_avx512bf16},
+#elif defined(__aarch64__)
+        {SLM_CPU_NEON, slm_probe_fill_neon},
+        {SLM_CPU_DOTPROD, slm_probe_fill_dotprod},
+#else
+        {SLM_CPU_COUNT, NULL},
+#endif
+    };
+    *p = (struct slm_probe){.read = read_generic, .f32 = f32_generic};
+    for (size_t i = 0; i < sizeof rungs / sizeof *rungs; i++)
+        if (rungs[i].fill && rungs[i].level <= cpu->top && (cpu->has >> rungs[i].level & 1u))
+            rungs[i].fill(p);
+}
+
+enum { READ_RUNS = 8, PEAK_RUNS = 5 };
+
+struct job {
+    const struct slm_probe *probe;
+    double (*peak)(long loops, double *sink);
+    uint8_t *block;
+    size_t n;
+    long loops;
+    _Atomic uint64_t ops, sink;
+};
+
+static void write_job(int ith, int nth, void *arg)
+{
+    struct job *j = arg;
+    size_t lo, hi;
+    slm_split(j->n, 4096, ith, nth, &lo, &hi);
+    for (size_t i = lo; i < hi; i += 64)
+        j->block[i] = (uint8_t)i;
+}
+
+static void read_job(int ith, int nth, void *arg)
+{
+    struct job *j = arg;
+    size_t lo, hi;
+    slm_split(j->n, 4096, ith, nth, &lo, &hi);
+    j->sink ^= j->probe->read(j->block + lo, hi - lo);
+}
+
+static void peak_job(int ith, int nth, void *arg)
+{
+    struct job *j = arg;
+    double sink = 0;
+    (void)ith;
+    (void)nth;
+    j->ops += (uint64_t)j->peak(j->loops, &sink);
+    j->sink ^= (uint64_t)(sink != 0);
+}
+
+static int bandwidth(slm_runtime *rt, const struct slm_probe *p, slm_bench_peaks *out, slm_err *err)
+{
+    struct job j = {.probe = p, .n = (size_t)512 << 20};
+    while (!(j.block = slm_pages_alloc(rt, SLM_MEM_KERNELS, j.n)) && j.n > (size_t)64 << 20)
+        j.n /= 2;
+    if (!j.block)
+        return slm_fail_mem(err, "bandwidth probe", j.n);
+    slm_pool_run(rt->pool, write_job, &j);
+    double best = 0;
+    for (int i = 0; i < READ_RUNS; i++) {
+        double t = slm_clock_seconds();
+        slm_pool_run(rt->pool, read_job, &j);
+        t = slm_clock_seconds() - t;
+        double gbs = t > 0 ? (double)j.n / t * 1e-9 : 0;
+        best = gbs > best ? gbs : best;
+    }
+    slm_pages_free(rt, SLM_MEM_KERNELS, j.block, j.n);
+    out->read_gbs = best;
+    out->read_bytes = j.n;
+    return 0;
+}
+
+/* Billions of operations a second, all threads together. */
+static double peak(slm_runtime *rt, double (*fn)(long loops, double *sink))
+{
+    struct job j = {.peak = fn, .loops = 1000};
+    double best = 0, t = 0;
+    if (!fn)
+        return 0;
+    /* as many rounds as take some 40 ms */
+    while (t < 0.02 && j.loops < 1L << 40) {
+        j.loops *= 2;
+        t = slm_clock_seconds();
+        slm_pool_run(rt->pool, peak_job, &j);
+        t = slm_clock_seconds() - t;
+    }
+    for (int i = 0; i < PEAK_RUNS; i++) {
+        j.ops = 0;
+        t = slm_clock_seconds();
+        slm_pool_run(rt->pool, peak_job, &j);
+        t = slm_clock_seconds() - t;
+        double g = t > 0 ? (double)j.ops / t * 1e-9 : 0;
+        best = g > best ? g : best;
+    }
+    return best;
+}
+
+int slm_bench_bandwidth(slm_runtime *rt, double *gbs, slm_err *err)
+{
+    struct slm_probe p;
+    slm_bench_peaks out;
+    fill(&p, &rt->cpu);
+    int code = bandwidth(rt, &p, &out, err);
+    if (!code)
+        *gbs = out.read_gbs;
+    return code;
+}
+
+int slm_bench_machine(slm_runtime *rt, slm_bench_peaks *out, slm_err *err)
+{
+    struct slm_probe p;
+    memset(out, 0, sizeof *out);
+    fill(&p, &rt->cpu);
+    int code = bandwidth(rt, &p, out, err);
+    if (code)
+        return code;
+    out->f32_gflops = peak(rt, p.f32);
+    out->bf16_gflops = peak(rt, p.bf16);
+    out->int8_gops = peak(rt, p.int8);
+    return 0;
+}
