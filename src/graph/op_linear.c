@@ -116,7 +116,7 @@ slm_val slm_emit_linear(slm_prog *p, slm_val x, const struct slm_linear *l)
     if (!slm_emit_ok(p, x, -1) || !linear_fits(p, x, l))
         return -1;
     slm_val cast = slm_emit_cast(p, x, l->w);
-    float *bias = l->b ? slm_emit_vector(p, l->b) : NULL;
+    const float *bias = l->b ? slm_emit_vector(p, l->b) : NULL;
     slm_val out = slm_value_new(p, x, l->w->rows, SLM_F32);
     struct node *n = slm_node_new(p, OP_linear, out, x, cast);
     if (!n)

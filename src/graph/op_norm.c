@@ -26,7 +26,9 @@ slm_val slm_emit_norm(slm_prog *p, slm_val x, const struct slm_norm *d)
         return -1;
     if (d->w && d->b && d->w->rows != d->b->rows)
         return slm_emit_fail(p, SLM_E_FORMAT, "%s: %d rows of bias for %d", d->b->name, d->b->rows, d->w->rows);
-    float *w = d->w ? slm_emit_vector(p, d->w) : NULL, *b = d->b ? slm_emit_vector(p, d->b) : NULL;
+    if (d->kind == SLM_NORM_LAYER && (d->shift != 0.0f || !d->w))
+        return slm_emit_fail(p, SLM_E_UNSUPPORTED, "LayerNorm %s", d->w ? "with shifted weights" : "without weights");
+    const float *w = d->w ? slm_emit_vector(p, d->w) : NULL, *b = d->b ? slm_emit_vector(p, d->b) : NULL;
     slm_val out = slm_value_new(p, x, all, SLM_F32);
     struct node *n = slm_node_new(p, OP_norm, out, x, -1);
     if (!n)
@@ -40,15 +42,6 @@ slm_val slm_emit_norm(slm_prog *p, slm_val x, const struct slm_norm *d)
     n->i[I_OWN] = (d->w && d->w->rows > 1) || (d->b && d->b->rows > 1);
     n->f[F_EPS] = d->eps;
     n->f[F_SHIFT] = d->shift;
-    int width = all / d->heads;
-    if (d->kind == SLM_NORM_LAYER && (!w || d->shift != 0.0f)) {
-        int rows = d->w ? d->w->rows : 1;
-        n->vec = slm_arena_alloc_n(&p->arena, (size_t)rows * width, sizeof(float));
-        if (!n->vec)
-            return slm_emit_fail(p, SLM_E_NOMEM, "out of memory for a norm");
-        for (int i = 0; i < rows * width; i++)
-            n->vec[i] = w ? w[i] + d->shift : 1.0f;
-    }
     if (p->o.train) {
         const struct value *y = &p->value[out];
         slm_emit_scratch(p, (size_t)slm_value_max_rows(p, y) * d->heads * 2 * sizeof(float), 0);
@@ -94,7 +87,7 @@ static void row_back(const struct node *n, const float *x, const float *dy, floa
                      const float *w, const float *stat)
 {
     bool layer = n->i[I_KIND] == SLM_NORM_LAYER;
-    float shift = layer ? 0.0f : n->f[F_SHIFT]; /* LayerNorm's vec holds it already */
+    float shift = n->f[F_SHIFT];
     double g1 = 0, g2 = 0;
     for (size_t c = 0; c < width; c++) {
         float g = dy[c] * (w ? w[c] + shift : 1.0f);

@@ -94,10 +94,13 @@ bool slm_emit_weight(slm_prog *p, const struct slm_weight *w, const char *op)
     return false;
 }
 
-float *slm_emit_vector(slm_prog *p, const struct slm_weight *w)
+const float *slm_emit_vector(slm_prog *p, const struct slm_weight *w)
 {
     if (!slm_emit_weight(p, w, "vector"))
         return NULL;
+    if (w->type == SLM_F32 && (uintptr_t)w->part[0] % sizeof(float) == 0 &&
+        (w->rows == 1 || w->stride == (size_t)w->cols * sizeof(float)))
+        return (const float *)(const void *)w->part[0]; /* in place: learning may change it */
     float *f = slm_arena_alloc_n(&p->arena, (size_t)w->rows * w->cols, sizeof *f);
     if (!f) {
         slm_emit_fail(p, SLM_E_NOMEM, "%s: out of memory", w->name);

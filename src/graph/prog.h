@@ -61,7 +61,7 @@ struct node {
     slm_val out, in[4];
     const struct slm_weight *w, *b;
     struct slm_lora lora;
-    float *vec, *vec2;      /* vectors of w and b as float32, in the program's arena */
+    const float *vec, *vec2; /* vectors of w and b as float32 */
     float *gw, *gb, *ga, *glb; /* gradients asked for, of w, b, lora a and b */
     int i[6];               /* typed by op: see the emit function */
     float f[3];
@@ -111,8 +111,8 @@ slm_val slm_emit_fail(slm_prog *p, int code, const char *fmt, ...) SLM_PRINTF(3,
 bool slm_emit_ok(slm_prog *p, slm_val a, slm_val b);
 /* Rows one a token, not gathered: what ops that look at positions need. */
 bool slm_emit_plain(slm_prog *p, slm_val v, const char *op);
-/* A weight's vectors (rows x cols, few) as float32 in the arena. */
-float *slm_emit_vector(slm_prog *p, const struct slm_weight *w);
+/* A weight's vectors (rows x cols, few) as float32: its own, or a copy in the arena. */
+const float *slm_emit_vector(slm_prog *p, const struct slm_weight *w);
 bool slm_emit_weight(slm_prog *p, const struct slm_weight *w, const char *op);
 void slm_emit_scratch(slm_prog *p, size_t shared, size_t thread);
 
