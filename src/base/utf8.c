@@ -164,3 +164,17 @@ bool slm_utf8_space(int32_t cp)
            (cp >= 0x2000 && cp <= 0x200A) || cp == 0x2028 || cp == 0x2029 || cp == 0x202F ||
            cp == 0x205F || cp == 0x3000;
 }
+
+size_t slm_utf8_grapheme(const char *s, size_t n)
+{
+    int32_t prev, cp, state = 0;
+    size_t i = (size_t)slm_utf8_next(s, n, &prev);
+    while (i < n) {
+        size_t len = (size_t)slm_utf8_next(s + i, n - i, &cp);
+        if (prev < 0 || cp < 0 || utf8proc_grapheme_break_stateful(prev, cp, &state))
+            break;
+        prev = cp;
+        i += len;
+    }
+    return i;
+}

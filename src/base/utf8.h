@@ -29,6 +29,9 @@ const char *slm_utf8_category(int32_t cp);
 int32_t slm_utf8_lower(int32_t cp);
 int32_t slm_utf8_upper(int32_t cp);
 int32_t slm_utf8_title(int32_t cp);
+/* Bytes of the first extended grapheme cluster of s (n > 0). */
+size_t slm_utf8_grapheme(const char *s, size_t n);
+
 bool slm_utf8_space(int32_t cp);  /* the White_Space property */
 
 #endif
