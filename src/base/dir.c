@@ -10,8 +10,8 @@ int slm_dir_each(const char *path, slm_dir_fn *fn, void *arg, slm_err *err)
 {
     DIR *d = opendir(path);
     if (!d)
-        return slm_fail(err, errno == ENOENT ? SLM_E_NOTFOUND : SLM_E_IO, "%s: cannot read the folder: %s", path,
-                        strerror(errno));
+        return slm_fail(err, errno == ENOENT ? SLM_E_NOTFOUND : SLM_E_IO,
+                        "%s: cannot read the folder: %s", path, strerror(errno));
     for (struct dirent *e; (e = readdir(d));) {
         struct stat st;
         if (e->d_name[0] == '.' || fstatat(dirfd(d), e->d_name, &st, 0) || S_ISDIR(st.st_mode))

@@ -1,12 +1,13 @@
-/* The table of element types, made from dtypes.inc, and the two 16-bit floats. The conversions are
- * pure integer work plus one exact multiplication, so they give the same bits on every machine, with
- * or without instructions for them. */
+/* The table of element types, made from dtypes.inc, and the two 16-bit floats. The conversions
+ * are pure integer work plus one exact multiplication, so they give the same bits on every
+ * machine, with or without instructions for them. */
 #include "base/dtype.h"
 
 #include <strings.h>
 
 const struct slm_dtype_info slm_dtypes[SLM_DTYPE_COUNT] = {
-#define DTYPE(id, gguf, name, len, type, partner) {name, gguf, len, (int)sizeof(type), SLM_##partner},
+#define DTYPE(id, gguf, name, len, type, partner)                                              \
+    {name, gguf, len, (int)sizeof(type), SLM_##partner},
 #include "base/dtypes.inc"
 #undef DTYPE
 };

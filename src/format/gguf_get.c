@@ -1,6 +1,6 @@
-/* Asking an open GGUF file: by position, by name, and typed. A key's width of integer is the writer's
- * whim, so any will do; its kind and range are not, so a wrong one is an error that says what was
- * found. Values may stand at odd addresses and are copied out. */
+/* Asking an open GGUF file: by position, by name, and typed. A key's width of integer is the
+ * writer's whim, so any will do; its kind and range are not, so a wrong one is an error that
+ * says what was found. Values may stand at odd addresses and are copied out. */
 #include "format/gguf_in.h"
 
 #include <limits.h>
@@ -45,7 +45,14 @@ struct slm_gguf_str slm_gguf_elem_str(const struct slm_gguf_key *k, size_t i)
 }
 
 union value {
-    uint8_t u8; int8_t i8; uint16_t u16; int16_t i16; uint32_t u32; int32_t i32; uint64_t u64; int64_t i64;
+    uint8_t u8;
+    int8_t i8;
+    uint16_t u16;
+    int16_t i16;
+    uint32_t u32;
+    int32_t i32;
+    uint64_t u64;
+    int64_t i64;
     float f32; double f64;
 };
 
@@ -94,8 +101,8 @@ bool slm_gguf_elem_int(const struct slm_gguf_key *k, size_t i, int64_t *out)
 }
 
 /* *out: the key, or NULL when it is absent and need not be there. */
-static int lookup(const slm_gguf *g, const char *key, enum slm_gguf_need need, const struct slm_gguf_key **out,
-                  slm_err *err)
+static int lookup(const slm_gguf *g, const char *key, enum slm_gguf_need need,
+                  const struct slm_gguf_key **out, slm_err *err)
 {
     *out = slm_gguf_find(g, key);
     if (!*out && need == SLM_GGUF_REQUIRED)
@@ -103,7 +110,8 @@ static int lookup(const slm_gguf *g, const char *key, enum slm_gguf_need need, c
     return 0;
 }
 
-static int wrong_type(const slm_gguf *g, const struct slm_gguf_key *k, const char *want, slm_err *err)
+static int wrong_type(const slm_gguf *g, const struct slm_gguf_key *k, const char *want,
+                      slm_err *err)
 {
     bool array = k->type == SLM_GGUF_ARR;
     return slm_fail(err, SLM_E_FORMAT, "%s: key %s: is %s%s, want %s", g->path, k->name,
@@ -111,30 +119,34 @@ static int wrong_type(const slm_gguf *g, const struct slm_gguf_key *k, const cha
 }
 
 /* Element i within want's range. */
-static int int_at(const slm_gguf *g, const struct slm_gguf_key *k, size_t i, struct slm_gguf_range want,
-                  int64_t *out, slm_err *err)
+static int int_at(const slm_gguf *g, const struct slm_gguf_key *k, size_t i,
+                  struct slm_gguf_range want, int64_t *out, slm_err *err)
 {
     int64_t v = 0;
     if (!slm_gguf_elem_int(k, i, &v))
-        return slm_fail(err, SLM_E_FORMAT, "%s: key %s: %llu is not within [%lld, %lld]", g->path, k->name,
-                        (unsigned long long)value_at(k, i).u64, (long long)want.lo, (long long)want.hi);
+        return slm_fail(err, SLM_E_FORMAT, "%s: key %s: %llu is not within [%lld, %lld]",
+                        g->path, k->name, (unsigned long long)value_at(k, i).u64,
+                        (long long)want.lo, (long long)want.hi);
     if (v < want.lo || v > want.hi)
-        return slm_fail(err, SLM_E_FORMAT, "%s: key %s: %lld is not within [%lld, %lld]", g->path, k->name,
-                        (long long)v, (long long)want.lo, (long long)want.hi);
+        return slm_fail(err, SLM_E_FORMAT, "%s: key %s: %lld is not within [%lld, %lld]",
+                        g->path, k->name, (long long)v, (long long)want.lo, (long long)want.hi);
     *out = v;
     return 0;
 }
 
-static int float_at(const slm_gguf *g, const struct slm_gguf_key *k, size_t i, float *out, slm_err *err)
+static int float_at(const slm_gguf *g, const struct slm_gguf_key *k, size_t i, float *out,
+                    slm_err *err)
 {
     float v = (float)slm_gguf_elem_num(k, i);
     if (!isfinite(v))
-        return slm_fail(err, SLM_E_FORMAT, "%s: key %s: is not a finite float32", g->path, k->name);
+        return slm_fail(err, SLM_E_FORMAT, "%s: key %s: is not a finite float32", g->path,
+                        k->name);
     *out = v;
     return 0;
 }
 
-int slm_gguf_int(const slm_gguf *g, const char *key, struct slm_gguf_range want, int64_t *out, slm_err *err)
+int slm_gguf_int(const slm_gguf *g, const char *key, struct slm_gguf_range want, int64_t *out,
+                 slm_err *err)
 {
     const struct slm_gguf_key *k;
     int rc = lookup(g, key, want.need, &k, err);
@@ -145,7 +157,8 @@ int slm_gguf_int(const slm_gguf *g, const char *key, struct slm_gguf_range want,
     return int_at(g, k, 0, want, out, err);
 }
 
-int slm_gguf_int32(const slm_gguf *g, const char *key, struct slm_gguf_range want, int *out, slm_err *err)
+int slm_gguf_int32(const slm_gguf *g, const char *key, struct slm_gguf_range want, int *out,
+                   slm_err *err)
 {
     SLM_ASSERT(want.lo >= INT_MIN && want.hi <= INT_MAX);
     int64_t v = *out;
@@ -160,7 +173,8 @@ static bool is_num(const struct slm_gguf_key *k)
     return k->elem == SLM_GGUF_F32 || k->elem == SLM_GGUF_F64 || slm_gguf_is_int(k);
 }
 
-int slm_gguf_float(const slm_gguf *g, const char *key, enum slm_gguf_need need, float *out, slm_err *err)
+int slm_gguf_float(const slm_gguf *g, const char *key, enum slm_gguf_need need, float *out,
+                   slm_err *err)
 {
     const struct slm_gguf_key *k;
     int rc = lookup(g, key, need, &k, err);
@@ -171,7 +185,8 @@ int slm_gguf_float(const slm_gguf *g, const char *key, enum slm_gguf_need need, 
     return float_at(g, k, 0, out, err);
 }
 
-int slm_gguf_bool(const slm_gguf *g, const char *key, enum slm_gguf_need need, bool *out, slm_err *err)
+int slm_gguf_bool(const slm_gguf *g, const char *key, enum slm_gguf_need need, bool *out,
+                  slm_err *err)
 {
     const struct slm_gguf_key *k;
     int rc = lookup(g, key, need, &k, err);
@@ -183,8 +198,8 @@ int slm_gguf_bool(const slm_gguf *g, const char *key, enum slm_gguf_need need, b
     return 0;
 }
 
-int slm_gguf_str(const slm_gguf *g, const char *key, enum slm_gguf_need need, struct slm_gguf_str *out,
-                 slm_err *err)
+int slm_gguf_str(const slm_gguf *g, const char *key, enum slm_gguf_need need,
+                 struct slm_gguf_str *out, slm_err *err)
 {
     const struct slm_gguf_key *k;
     int rc = lookup(g, key, need, &k, err);
@@ -200,12 +215,13 @@ int slm_gguf_str(const slm_gguf *g, const char *key, enum slm_gguf_need need, st
 static int length(const slm_gguf *g, const struct slm_gguf_key *k, size_t n, slm_err *err)
 {
     if (k->type == SLM_GGUF_ARR && k->count != n)
-        return slm_fail(err, SLM_E_FORMAT, "%s: key %s: %zu values, want %zu", g->path, k->name, k->count, n);
+        return slm_fail(err, SLM_E_FORMAT, "%s: key %s: %zu values, want %zu", g->path, k->name,
+                        k->count, n);
     return 0;
 }
 
-int slm_gguf_ints(const slm_gguf *g, const char *key, struct slm_gguf_range want, int *out, size_t n,
-                  slm_err *err)
+int slm_gguf_ints(const slm_gguf *g, const char *key, struct slm_gguf_range want, int *out,
+                  size_t n, slm_err *err)
 {
     SLM_ASSERT(want.lo >= INT_MIN && want.hi <= INT_MAX);
     const struct slm_gguf_key *k;
@@ -223,8 +239,8 @@ int slm_gguf_ints(const slm_gguf *g, const char *key, struct slm_gguf_range want
     return rc;
 }
 
-int slm_gguf_floats(const slm_gguf *g, const char *key, enum slm_gguf_need need, float *out, size_t n,
-                    slm_err *err)
+int slm_gguf_floats(const slm_gguf *g, const char *key, enum slm_gguf_need need, float *out,
+                    size_t n, slm_err *err)
 {
     const struct slm_gguf_key *k;
     int rc = lookup(g, key, need, &k, err);
@@ -238,10 +254,11 @@ int slm_gguf_floats(const slm_gguf *g, const char *key, enum slm_gguf_need need,
     return rc;
 }
 
-int slm_gguf_array(const slm_gguf *g, const char *key, enum slm_gguf_kind kind, enum slm_gguf_need need,
-                   const struct slm_gguf_key **out, slm_err *err)
+int slm_gguf_array(const slm_gguf *g, const char *key, enum slm_gguf_kind kind,
+                   enum slm_gguf_need need, const struct slm_gguf_key **out, slm_err *err)
 {
-    static const char *const words[] = {"an array of strings", "an array of integers", "an array of numbers"};
+    static const char *const words[] = {"an array of strings", "an array of integers",
+                                        "an array of numbers"};
     int rc = lookup(g, key, need, out, err);
     if (rc || !*out)
         return rc;

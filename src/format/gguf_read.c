@@ -1,6 +1,6 @@
-/* Reading one GGUF file: the header is walked once, every count and length is held against the bytes
- * that are left before anything is allocated or multiplied, and the rest of the program works with
- * views into the mapping. Only names are copied, to give them an end. */
+/* Reading one GGUF file: the header is walked once, every count and length is held against the
+ * bytes that are left before anything is allocated or multiplied, and the rest of the program
+ * works with views into the mapping. Only names are copied, to give them an end. */
 #include "format/gguf_in.h"
 
 #include <string.h>
@@ -11,8 +11,8 @@
 
 #define DIMS_MAX 4
 #define ALIGN_MAX ((uint64_t)1 << 20)
-/* Least bytes of a key (length, one letter, type, one byte) and of a tensor (length, one letter, dims,
- * type, offset): what a count can be true to. */
+/* Least bytes of a key (length, one letter, type, one byte) and of a tensor (length, one
+ * letter, dims, type, offset): what a count can be true to. */
 #define KEY_LEAST 14
 #define TENSOR_LEAST 25
 
@@ -23,10 +23,12 @@ struct cursor {
 };
 
 static const struct { const char *name; uint8_t size; } types[SLM_GGUF_TYPE_COUNT] = {
-    [SLM_GGUF_U8] = {"uint8", 1},    [SLM_GGUF_I8] = {"int8", 1},    [SLM_GGUF_U16] = {"uint16", 2},
-    [SLM_GGUF_I16] = {"int16", 2},   [SLM_GGUF_U32] = {"uint32", 4}, [SLM_GGUF_I32] = {"int32", 4},
-    [SLM_GGUF_F32] = {"float32", 4}, [SLM_GGUF_BOOL] = {"bool", 1},  [SLM_GGUF_STR] = {"string", 0},
-    [SLM_GGUF_ARR] = {"array", 0},   [SLM_GGUF_U64] = {"uint64", 8}, [SLM_GGUF_I64] = {"int64", 8},
+    [SLM_GGUF_U8] = {"uint8", 1},    [SLM_GGUF_I8] = {"int8", 1},
+    [SLM_GGUF_U16] = {"uint16", 2},  [SLM_GGUF_I16] = {"int16", 2},
+    [SLM_GGUF_U32] = {"uint32", 4},  [SLM_GGUF_I32] = {"int32", 4},
+    [SLM_GGUF_F32] = {"float32", 4}, [SLM_GGUF_BOOL] = {"bool", 1},
+    [SLM_GGUF_STR] = {"string", 0},  [SLM_GGUF_ARR] = {"array", 0},
+    [SLM_GGUF_U64] = {"uint64", 8},  [SLM_GGUF_I64] = {"int64", 8},
     [SLM_GGUF_F64] = {"float64", 8},
 };
 
@@ -35,14 +37,17 @@ const char *slm_gguf_type_name(enum slm_gguf_type t)
     return (unsigned)t < SLM_GGUF_TYPE_COUNT ? types[t].name : "unknown";
 }
 
-size_t slm_gguf_type_size(uint32_t type) { return type < SLM_GGUF_TYPE_COUNT ? types[type].size : 0; }
+size_t slm_gguf_type_size(uint32_t type)
+{
+    return type < SLM_GGUF_TYPE_COUNT ? types[type].size : 0;
+}
 
 static size_t left(const struct cursor *c) { return (size_t)(c->end - c->p); }
 
 static int short_of(struct cursor *c, const char *what)
 {
-    return slm_fail(c->err, SLM_E_FORMAT, "%s: the file ends inside %s (at byte %zu)", c->path, what,
-                    (size_t)(c->p - c->start));
+    return slm_fail(c->err, SLM_E_FORMAT, "%s: the file ends inside %s (at byte %zu)", c->path,
+                    what, (size_t)(c->p - c->start));
 }
 
 static int take(struct cursor *c, void *out, size_t n, const char *what)
@@ -99,7 +104,8 @@ static int take_strings(struct cursor *c, slm_gguf *g, struct slm_gguf_key *k)
     return 0;
 }
 
-/* count elements of a fixed size; what a bool may be is checked here, so that views can be trusted. */
+/* count elements of a fixed size; what a bool may be is checked here, so that views can be
+ * trusted. */
 static int take_fixed(struct cursor *c, struct slm_gguf_key *k)
 {
     size_t size = slm_gguf_type_size(k->elem);
@@ -108,8 +114,8 @@ static int take_fixed(struct cursor *c, struct slm_gguf_key *k)
     if (k->elem == SLM_GGUF_BOOL)
         for (size_t i = 0; i < k->count; i++)
             if (c->p[i] > 1)
-                return slm_fail(c->err, SLM_E_FORMAT, "%s: key %s: %d is no bool", c->path, k->name,
-                                c->p[i]);
+                return slm_fail(c->err, SLM_E_FORMAT, "%s: key %s: %d is no bool", c->path,
+                                k->name, c->p[i]);
     c->p += k->count * size;
     return 0;
 }
@@ -122,15 +128,15 @@ static int take_key(struct cursor *c, slm_gguf *g, struct slm_gguf_key *k)
     if (rc || (rc = take(c, &type, sizeof type, k->name)))
         return rc;
     elem = type;
-    if (type == SLM_GGUF_ARR &&
-        ((rc = take(c, &elem, sizeof elem, k->name)) || (rc = take(c, &count, sizeof count, k->name))))
+    if (type == SLM_GGUF_ARR && ((rc = take(c, &elem, sizeof elem, k->name)) ||
+                                 (rc = take(c, &count, sizeof count, k->name))))
         return rc;
     if (elem >= SLM_GGUF_TYPE_COUNT)
-        return slm_fail(c->err, SLM_E_FORMAT, "%s: key %s: there is no value type %u", c->path, k->name,
-                        elem);
+        return slm_fail(c->err, SLM_E_FORMAT, "%s: key %s: there is no value type %u", c->path,
+                        k->name, elem);
     if (elem == SLM_GGUF_ARR)
-        return slm_fail(c->err, SLM_E_UNSUPPORTED, "%s: key %s: arrays of arrays are not read", c->path,
-                        k->name);
+        return slm_fail(c->err, SLM_E_UNSUPPORTED, "%s: key %s: arrays of arrays are not read",
+                        c->path, k->name);
     if (count > left(c)) /* even one byte an element would not fit; also narrows to size_t */
         return short_of(c, k->name);
     k->type = (enum slm_gguf_type)type;
@@ -147,7 +153,8 @@ static int take_key(struct cursor *c, slm_gguf *g, struct slm_gguf_key *k)
     return rc;
 }
 
-static int take_tensor(struct cursor *c, slm_gguf *g, struct slm_tensor_ref *t, uint64_t *offset)
+static int take_tensor(struct cursor *c, slm_gguf *g, struct slm_tensor_ref *t,
+                       uint64_t *offset)
 {
     uint32_t n_dims, type;
     uint64_t dim[DIMS_MAX];
@@ -155,23 +162,26 @@ static int take_tensor(struct cursor *c, slm_gguf *g, struct slm_tensor_ref *t, 
     if (rc || (rc = take(c, &n_dims, sizeof n_dims, t->name)))
         return rc;
     if (n_dims > DIMS_MAX)
-        return slm_fail(c->err, SLM_E_FORMAT, "%s: tensor %s: %u dimensions, at most %d are possible",
-                        c->path, t->name, n_dims, DIMS_MAX);
+        return slm_fail(c->err, SLM_E_FORMAT,
+                        "%s: tensor %s: %u dimensions, at most %d are possible", c->path,
+                        t->name, n_dims, DIMS_MAX);
     if ((rc = take(c, dim, n_dims * sizeof *dim, t->name)) ||
-        (rc = take(c, &type, sizeof type, t->name)) || (rc = take(c, offset, sizeof *offset, t->name)))
+        (rc = take(c, &type, sizeof type, t->name)) ||
+        (rc = take(c, offset, sizeof *offset, t->name)))
         return rc;
     int known = slm_dtype_of_gguf(type);
     if (known < 0)
-        return slm_fail(c->err, SLM_E_UNSUPPORTED, "%s: tensor %s: element type %u is unknown", c->path,
-                        t->name, type);
+        return slm_fail(c->err, SLM_E_UNSUPPORTED, "%s: tensor %s: element type %u is unknown",
+                        c->path, t->name, type);
     t->type = (enum slm_dtype)known;
     t->n_dims = (int)n_dims;
     for (uint32_t i = 0; i < n_dims; i++)
         t->dim[i] = dim[n_dims - 1 - i];
     if (!slm_tensor_size(t->type, t->dim, t->n_dims, &t->count, &t->bytes)) {
         char shape[SLM_SHAPE_TEXT];
-        return slm_fail(c->err, SLM_E_FORMAT, "%s: tensor %s: shape %s is impossible for %s", c->path,
-                        t->name, slm_shape_text(shape, t->dim, t->n_dims), slm_dtypes[t->type].name);
+        return slm_fail(c->err, SLM_E_FORMAT, "%s: tensor %s: shape %s is impossible for %s",
+                        c->path, t->name, slm_shape_text(shape, t->dim, t->n_dims),
+                        slm_dtypes[t->type].name);
     }
     return 0;
 }
@@ -183,18 +193,21 @@ static bool offset_less(const void *ctx, uint32_t a, uint32_t b)
 }
 
 /* Gives every tensor its bytes and sees that no two share any. */
-static int place(struct cursor *c, slm_gguf *g, const uint64_t *offset, uint64_t align, uint32_t *order)
+static int place(struct cursor *c, slm_gguf *g, const uint64_t *offset, uint64_t align,
+                 uint32_t *order)
 {
     uint64_t size = (uint64_t)(c->end - c->start), used = (uint64_t)(c->p - c->start);
     uint64_t start = (used + align - 1) & ~(align - 1);
     for (size_t i = 0; i < g->n_tensors; i++) {
         struct slm_tensor_ref *t = &g->tensors[i];
         if (offset[i] % align)
-            return slm_fail(c->err, SLM_E_FORMAT, "%s: tensor %s: offset %llu is no multiple of %llu", c->path,
+            return slm_fail(c->err, SLM_E_FORMAT,
+                            "%s: tensor %s: offset %llu is no multiple of %llu", c->path,
                             t->name, (unsigned long long)offset[i], (unsigned long long)align);
         if (start > size || offset[i] > size - start || t->bytes > size - start - offset[i])
-            return slm_fail(c->err, SLM_E_FORMAT, "%s: tensor %s: its %llu bytes reach behind the end of "
-                            "the file", c->path, t->name, (unsigned long long)t->bytes);
+            return slm_fail(c->err, SLM_E_FORMAT,
+                            "%s: tensor %s: its %llu bytes reach behind the end of the file",
+                            c->path, t->name, (unsigned long long)t->bytes);
         t->data = c->start + start + offset[i];
     }
     slm_order_sort(order, g->n_tensors, offset_less, g->tensors);
@@ -204,8 +217,8 @@ static int place(struct cursor *c, slm_gguf *g, const uint64_t *offset, uint64_t
         if (!t->bytes)
             continue;
         if (last && last->data + last->bytes > t->data)
-            return slm_fail(c->err, SLM_E_FORMAT, "%s: tensors %s and %s share bytes", c->path, last->name,
-                            t->name);
+            return slm_fail(c->err, SLM_E_FORMAT, "%s: tensors %s and %s share bytes", c->path,
+                            last->name, t->name);
         last = t;
     }
     return 0;
@@ -214,12 +227,14 @@ static int place(struct cursor *c, slm_gguf *g, const uint64_t *offset, uint64_t
 static int take_tensors(struct cursor *c, slm_gguf *g)
 {
     int64_t align = 32;
-    int rc = slm_gguf_int(g, "general.alignment", (struct slm_gguf_range){1, (int64_t)ALIGN_MAX, SLM_GGUF_OPTIONAL},
+    int rc = slm_gguf_int(g, "general.alignment",
+                          (struct slm_gguf_range){1, (int64_t)ALIGN_MAX, SLM_GGUF_OPTIONAL},
                           &align, c->err);
     if (rc)
         return rc;
     if (align & (align - 1))
-        return slm_fail(c->err, SLM_E_FORMAT, "%s: key general.alignment: %lld is no power of two", c->path,
+        return slm_fail(c->err, SLM_E_FORMAT,
+                        "%s: key general.alignment: %lld is no power of two", c->path,
                         (long long)align);
     uint64_t *offset = slm_alloc_n(g->rt, SLM_MEM_FORMAT, g->n_tensors, sizeof *offset);
     uint32_t *order = slm_alloc_n(g->rt, SLM_MEM_FORMAT, g->n_tensors, sizeof *order);
@@ -260,10 +275,12 @@ static int take_version(struct cursor *c, slm_gguf *g)
     if (rc || (rc = take(c, &version, sizeof version, "the version")))
         return rc;
     if (version && !(version & 0xffff))
-        return slm_fail(c->err, SLM_E_UNSUPPORTED, "%s: is a big-endian GGUF file; only little-endian "
-                        "ones are read", c->path);
+        return slm_fail(c->err, SLM_E_UNSUPPORTED,
+                        "%s: is a big-endian GGUF file; only little-endian ones are read",
+                        c->path);
     if (version != 2 && version != 3)
-        return slm_fail(c->err, SLM_E_UNSUPPORTED, "%s: GGUF version %u; 2 and 3 are read", c->path, version);
+        return slm_fail(c->err, SLM_E_UNSUPPORTED, "%s: GGUF version %u; 2 and 3 are read",
+                        c->path, version);
     g->version = (int)version;
     return 0;
 }
@@ -273,16 +290,19 @@ static int parse(slm_gguf *g, const uint8_t *data, size_t size, slm_err *err)
     struct cursor c = {data, data, data + size, g->path, err};
     uint64_t n_tensors, n_keys;
     int rc = take_version(&c, g);
-    if (rc || (rc = take(&c, &n_tensors, 8, "the header")) || (rc = take(&c, &n_keys, 8, "the header")))
+    if (rc || (rc = take(&c, &n_tensors, 8, "the header")) ||
+        (rc = take(&c, &n_keys, 8, "the header")))
         return rc;
     if (n_tensors > left(&c) / TENSOR_LEAST || n_keys > left(&c) / KEY_LEAST ||
         n_tensors > SLM_ENTRIES_MAX || n_keys > SLM_ENTRIES_MAX)
-        return slm_fail(err, SLM_E_FORMAT, "%s: %llu keys and %llu tensors do not fit into %zu bytes", g->path,
+        return slm_fail(err, SLM_E_FORMAT,
+                        "%s: %llu keys and %llu tensors do not fit into %zu bytes", g->path,
                         (unsigned long long)n_keys, (unsigned long long)n_tensors, size);
     g->keys = slm_zalloc_n(g->rt, SLM_MEM_FORMAT, (size_t)n_keys, sizeof *g->keys);
     g->tensors = slm_zalloc_n(g->rt, SLM_MEM_FORMAT, (size_t)n_tensors, sizeof *g->tensors);
     if (!g->keys || !g->tensors)
-        return slm_fail_mem(err, g->path, (size_t)(n_keys * sizeof *g->keys + n_tensors * sizeof *g->tensors));
+        return slm_fail_mem(
+            err, g->path, (size_t)(n_keys * sizeof *g->keys + n_tensors * sizeof *g->tensors));
     g->n_keys = (size_t)n_keys;
     g->n_tensors = (size_t)n_tensors;
     rc = take_keys(&c, g);
@@ -302,8 +322,8 @@ static slm_gguf *blank(slm_runtime *rt, const char *path)
     return g;
 }
 
-int slm_gguf_open_mem(slm_gguf **out, slm_runtime *rt, const void *p, size_t n, const char *name,
-                      slm_err *err)
+int slm_gguf_open_mem(slm_gguf **out, slm_runtime *rt, const void *p, size_t n,
+                      const char *name, slm_err *err)
 {
     *out = NULL;
     slm_gguf *g = blank(rt, name);

@@ -1,5 +1,5 @@
-/* Split sets: the first part has the keys, the others are found beside it by the fixed form of their
- * names, never by a name that stands in a file. Tensors of all parts make one list. */
+/* Split sets: the first part has the keys, the others are found beside it by the fixed form of
+ * their names, never by a name that stands in a file. Tensors of all parts make one list. */
 #include "format/gguf_in.h"
 
 #include <stdio.h>
@@ -10,7 +10,8 @@
 
 static int part_number(const slm_gguf *g, const char *key, int lo, int *out, slm_err *err)
 {
-    return slm_gguf_int32(g, key, (struct slm_gguf_range){lo, PARTS_MAX, SLM_GGUF_REQUIRED}, out, err);
+    return slm_gguf_int32(g, key, (struct slm_gguf_range){lo, PARTS_MAX, SLM_GGUF_REQUIRED},
+                          out, err);
 }
 
 /* The name of part no (from 0): the first part's path with its number exchanged. */
@@ -19,7 +20,8 @@ static char *part_path(slm_gguf *g, int no, int count)
     size_t n = strlen(g->path) - SUFFIX_LEN;
     char *s = slm_arena_alloc(&g->arena, n + SUFFIX_LEN + 8);
     if (s)
-        snprintf(s, n + SUFFIX_LEN + 8, "%.*s-%05d-of-%05d.gguf", (int)n, g->path, no + 1, count);
+        snprintf(s, n + SUFFIX_LEN + 8, "%.*s-%05d-of-%05d.gguf", (int)n, g->path, no + 1,
+                 count);
     return s;
 }
 
@@ -31,7 +33,8 @@ static int open_one(slm_gguf *g, int no, int count, slm_err *err)
         return slm_fail_mem(err, g->path, 0);
     int rc = slm_gguf_open_part(&g->rest[no - 1], g->rt, path, err), no_said, count_said;
     if (rc == SLM_E_NOTFOUND)
-        return slm_fail(err, rc, "%s: part %d of %d is missing: %s", g->path, no + 1, count, path);
+        return slm_fail(err, rc, "%s: part %d of %d is missing: %s", g->path, no + 1, count,
+                        path);
     if (rc)
         return rc;
     g->n_rest = no;
@@ -40,7 +43,8 @@ static int open_one(slm_gguf *g, int no, int count, slm_err *err)
         (rc = part_number(p, "split.count", 1, &count_said, err)))
         return rc;
     if (no_said != no || count_said != count)
-        return slm_fail(err, SLM_E_FORMAT, "%s: says it is part %d of %d", path, no_said + 1, count_said);
+        return slm_fail(err, SLM_E_FORMAT, "%s: says it is part %d of %d", path, no_said + 1,
+                        count_said);
     return 0;
 }
 
@@ -51,14 +55,16 @@ static int merge(slm_gguf *g, slm_err *err)
     for (int i = 0; i < g->n_rest; i++)
         n += g->rest[i]->n_tensors;
     int64_t want = (int64_t)n;
-    int rc = slm_gguf_int(g, "split.tensors.count", (struct slm_gguf_range){0, SLM_ENTRIES_MAX, SLM_GGUF_OPTIONAL},
-                          &want, err);
+    int rc = slm_gguf_int(g, "split.tensors.count",
+                          (struct slm_gguf_range){0, SLM_ENTRIES_MAX, SLM_GGUF_OPTIONAL}, &want,
+                          err);
     if (rc)
         return rc;
     if (n > SLM_ENTRIES_MAX || want != (int64_t)n)
-        return slm_fail(err, SLM_E_FORMAT, "%s: %lld tensors are promised, its parts have %zu", g->path,
-                        (long long)want, n);
-    struct slm_tensor_ref *all = slm_realloc(g->rt, SLM_MEM_FORMAT, g->tensors, n * sizeof *all);
+        return slm_fail(err, SLM_E_FORMAT, "%s: %lld tensors are promised, its parts have %zu",
+                        g->path, (long long)want, n);
+    struct slm_tensor_ref *all =
+        slm_realloc(g->rt, SLM_MEM_FORMAT, g->tensors, n * sizeof *all);
     if (!all)
         return slm_fail_mem(err, g->path, n * sizeof *all);
     g->tensors = all;
@@ -72,7 +78,8 @@ static int merge(slm_gguf *g, slm_err *err)
     g->tensor_names.n = n;
     if ((rc = slm_names_build(&g->tensor_names, g->rt, &twice, err)))
         return rc;
-    return twice ? slm_fail(err, SLM_E_FORMAT, "%s: tensor %s is there twice", g->path, twice) : 0;
+    return twice ? slm_fail(err, SLM_E_FORMAT, "%s: tensor %s is there twice", g->path, twice)
+                 : 0;
 }
 
 static int open_rest(slm_gguf *g, slm_err *err)
@@ -85,12 +92,12 @@ static int open_rest(slm_gguf *g, slm_err *err)
     char suffix[32];
     snprintf(suffix, sizeof suffix, "-%05d-of-%05d.gguf", no + 1, count);
     if (!slm_str_ends(g->path, suffix))
-        return slm_fail(err, SLM_E_FORMAT, "%s: is part %d of %d; its name must end in %s", g->path, no + 1,
-                        count, suffix);
+        return slm_fail(err, SLM_E_FORMAT, "%s: is part %d of %d; its name must end in %s",
+                        g->path, no + 1, count, suffix);
     if (no) {
         char *first = part_path(g, 0, count);
-        return slm_fail(err, SLM_E_FORMAT, "%s: is part %d of %d; open the first: %s", g->path, no + 1, count,
-                        first ? slm_path_base(first) : "part 1");
+        return slm_fail(err, SLM_E_FORMAT, "%s: is part %d of %d; open the first: %s", g->path,
+                        no + 1, count, first ? slm_path_base(first) : "part 1");
     }
     g->rest = slm_zalloc_n(g->rt, SLM_MEM_FORMAT, (size_t)count, sizeof(slm_gguf *));
     if (!g->rest)

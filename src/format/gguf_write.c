@@ -1,6 +1,6 @@
-/* Writing GGUF version 3: keys and tensor infos gather in memory, since their counts stand before
- * them; then the header goes out and tensor bytes stream behind it, padded to 32. The file appears
- * under its name only when every promised byte has come. */
+/* Writing GGUF version 3: keys and tensor infos gather in memory, since their counts stand
+ * before them; then the header goes out and tensor bytes stream behind it, padded to 32. The
+ * file appears under its name only when every promised byte has come. */
 #include "format/gguf_in.h"
 
 #include <string.h>
@@ -16,7 +16,9 @@ struct slm_gguf_out {
     struct slm_buf keys, infos;
     uint64_t *sizes;            /* bytes of each tensor */
     size_t n_tensors, cap, at;  /* at: the tensor whose bytes come */
-    uint64_t n_keys, offset, done; /* offset: of the next tensor; done: bytes of tensor `at` so far */
+    uint64_t n_keys;
+    uint64_t offset;            /* of the next tensor */
+    uint64_t done;              /* bytes of tensor `at` so far */
     enum stage stage;
     int failed;
     slm_err why;                /* of the first declaration that failed */
@@ -72,16 +74,21 @@ static void scalar(slm_gguf_out *w, const char *key, enum slm_gguf_type type, co
     slm_buf_put(&w->keys, p, slm_gguf_type_size(type));
 }
 
-void slm_gguf_out_u8(slm_gguf_out *w, const char *key, uint8_t v) { scalar(w, key, SLM_GGUF_U8, &v); }
-void slm_gguf_out_i8(slm_gguf_out *w, const char *key, int8_t v) { scalar(w, key, SLM_GGUF_I8, &v); }
-void slm_gguf_out_u16(slm_gguf_out *w, const char *key, uint16_t v) { scalar(w, key, SLM_GGUF_U16, &v); }
-void slm_gguf_out_i16(slm_gguf_out *w, const char *key, int16_t v) { scalar(w, key, SLM_GGUF_I16, &v); }
-void slm_gguf_out_u32(slm_gguf_out *w, const char *key, uint32_t v) { scalar(w, key, SLM_GGUF_U32, &v); }
-void slm_gguf_out_i32(slm_gguf_out *w, const char *key, int32_t v) { scalar(w, key, SLM_GGUF_I32, &v); }
-void slm_gguf_out_u64(slm_gguf_out *w, const char *key, uint64_t v) { scalar(w, key, SLM_GGUF_U64, &v); }
-void slm_gguf_out_i64(slm_gguf_out *w, const char *key, int64_t v) { scalar(w, key, SLM_GGUF_I64, &v); }
-void slm_gguf_out_f32(slm_gguf_out *w, const char *key, float v) { scalar(w, key, SLM_GGUF_F32, &v); }
-void slm_gguf_out_f64(slm_gguf_out *w, const char *key, double v) { scalar(w, key, SLM_GGUF_F64, &v); }
+#define SCALAR(NAME, CTYPE, TYPE)                                                              \
+    void slm_gguf_out_##NAME(slm_gguf_out *w, const char *key, CTYPE v)                        \
+    {                                                                                          \
+        scalar(w, key, TYPE, &v);                                                              \
+    }
+SCALAR(u8, uint8_t, SLM_GGUF_U8)
+SCALAR(i8, int8_t, SLM_GGUF_I8)
+SCALAR(u16, uint16_t, SLM_GGUF_U16)
+SCALAR(i16, int16_t, SLM_GGUF_I16)
+SCALAR(u32, uint32_t, SLM_GGUF_U32)
+SCALAR(i32, int32_t, SLM_GGUF_I32)
+SCALAR(u64, uint64_t, SLM_GGUF_U64)
+SCALAR(i64, int64_t, SLM_GGUF_I64)
+SCALAR(f32, float, SLM_GGUF_F32)
+SCALAR(f64, double, SLM_GGUF_F64)
 
 void slm_gguf_out_bool(slm_gguf_out *w, const char *key, bool v)
 {
@@ -102,8 +109,8 @@ static void start_array(slm_gguf_out *w, const char *key, enum slm_gguf_type ele
     put_u64(&w->keys, count);
 }
 
-void slm_gguf_out_array(slm_gguf_out *w, const char *key, enum slm_gguf_type elem, const void *p,
-                        size_t count)
+void slm_gguf_out_array(slm_gguf_out *w, const char *key, enum slm_gguf_type elem,
+                        const void *p, size_t count)
 {
     size_t size = slm_gguf_type_size(elem);
     SLM_ASSERT(size);
@@ -111,7 +118,8 @@ void slm_gguf_out_array(slm_gguf_out *w, const char *key, enum slm_gguf_type ele
     slm_buf_put(&w->keys, p, count * size);
 }
 
-void slm_gguf_out_strs(slm_gguf_out *w, const char *key, const struct slm_gguf_str *s, size_t count)
+void slm_gguf_out_strs(slm_gguf_out *w, const char *key, const struct slm_gguf_str *s,
+                       size_t count)
 {
     start_array(w, key, SLM_GGUF_STR, count);
     for (size_t i = 0; i < count; i++)
@@ -133,8 +141,8 @@ static void fail_once(slm_gguf_out *w, int code, const char *name, const char *w
         w->failed = slm_fail(&w->why, code, "%s: tensor %s: %s", w->file.path, name, what);
 }
 
-void slm_gguf_out_tensor(slm_gguf_out *w, const char *name, enum slm_dtype type, const uint64_t *dim,
-                         int n_dims)
+void slm_gguf_out_tensor(slm_gguf_out *w, const char *name, enum slm_dtype type,
+                         const uint64_t *dim, int n_dims)
 {
     uint64_t count, bytes;
     SLM_ASSERT(w->stage == DECLARING && *name);
@@ -147,7 +155,8 @@ void slm_gguf_out_tensor(slm_gguf_out *w, const char *name, enum slm_dtype type,
         fail_once(w, SLM_E_FORMAT, name, "GGUF can not hold its shape in this element type");
         return;
     }
-    if (slm_grow(w->rt, SLM_MEM_FORMAT, (void **)&w->sizes, w->n_tensors, &w->cap, sizeof *w->sizes)) {
+    if (slm_grow(w->rt, SLM_MEM_FORMAT, (void **)&w->sizes, w->n_tensors, &w->cap,
+                 sizeof *w->sizes)) {
         fail_once(w, SLM_E_NOMEM, name, "out of memory");
         return;
     }
@@ -210,7 +219,8 @@ int slm_gguf_out_data(slm_gguf_out *w, const void *p, size_t n, slm_err *err)
     int rc = 0;
     while (n && !rc) {
         if (w->at == w->n_tensors)
-            return slm_fail(err, SLM_E_INTERNAL, "%s: more bytes than its tensors hold", w->file.path);
+            return slm_fail(err, SLM_E_INTERNAL, "%s: more bytes than its tensors hold",
+                            w->file.path);
         uint64_t room = w->sizes[w->at] - w->done;
         size_t k = n < room ? n : (size_t)room;
         rc = slm_out_write(&w->file, s, k, err);
@@ -227,7 +237,7 @@ int slm_gguf_out_commit(slm_gguf_out *w, slm_err *err)
 {
     SLM_ASSERT(w->stage == STREAMING);
     if (w->at != w->n_tensors)
-        return slm_fail(err, SLM_E_INTERNAL, "%s: the bytes of %zu tensors are missing", w->file.path,
-                        w->n_tensors - w->at);
+        return slm_fail(err, SLM_E_INTERNAL, "%s: the bytes of %zu tensors are missing",
+                        w->file.path, w->n_tensors - w->at);
     return slm_out_commit(&w->file, err);
 }

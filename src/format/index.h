@@ -7,9 +7,10 @@
 /* Most entries of any list: what an order's uint32_t can count. */
 #define SLM_ENTRIES_MAX 0x7fffffffu
 
-/* Elements and bytes of a shape, products checked; false when they overflow or a row is not made of
- * whole blocks. */
-bool slm_tensor_size(enum slm_dtype type, const uint64_t *dim, int n_dims, uint64_t *count, uint64_t *bytes);
+/* Elements and bytes of a shape, products checked; false when they overflow or a row is not
+ * made of whole blocks. */
+bool slm_tensor_size(enum slm_dtype type, const uint64_t *dim, int n_dims, uint64_t *count,
+                     uint64_t *bytes);
 
 /* Fills order[0..n) with 0..n-1 sorted by less(ctx, a, b). */
 typedef bool slm_less_fn(const void *ctx, uint32_t a, uint32_t b);

@@ -1,5 +1,5 @@
-/* Private to the format room: the inside of safetensors. st_scan.c reads a header's text, st_read.c
- * makes files and sets of it. */
+/* Private to the format room: the inside of safetensors. st_scan.c reads a header's text,
+ * st_read.c makes files and sets of it. */
 #ifndef SLM_FORMAT_ST_IN_H
 #define SLM_FORMAT_ST_IN_H
 
@@ -14,7 +14,7 @@ struct slm_st_file {
     struct slm_arena *arena;         /* of the set */
     const char *path;
     struct slm_map map;
-    struct slm_tensor_ref *tensors;  /* owned; data and bytes as the header says, not yet checked */
+    struct slm_tensor_ref *tensors;  /* owned; bytes as the header says, not yet checked */
     struct slm_st_pair *meta;        /* owned */
     size_t n_tensors, tensors_cap, n_meta, meta_cap;
     uint64_t *begin;                 /* owned: data_offsets[0] of each tensor */

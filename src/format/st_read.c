@@ -1,7 +1,7 @@
-/* Reading safetensors: one file or a set by its index. The format wants every byte behind the header
- * to belong to exactly one tensor, so the tensors in the order of their offsets must follow each other
- * without hole or overlap, each as long as its shape says, the last ending with the file. A set's index
- * and its files must agree on every name. */
+/* Reading safetensors: one file or a set by its index. The format wants every byte behind the
+ * header to belong to exactly one tensor, so the tensors in the order of their offsets must
+ * follow each other without hole or overlap, each as long as its shape says, the last ending
+ * with the file. A set's index and its files must agree on every name. */
 #include "format/st_in.h"
 
 #include <string.h>
@@ -29,7 +29,9 @@ static bool begin_less(const void *ctx, uint32_t a, uint32_t b)
     if (f->begin[a] != f->begin[b])
         return f->begin[a] < f->begin[b];
     /* an empty tensor stands before the one that starts where it does */
-    return f->tensors[a].bytes != f->tensors[b].bytes ? f->tensors[a].bytes < f->tensors[b].bytes : a < b;
+    return f->tensors[a].bytes != f->tensors[b].bytes
+               ? f->tensors[a].bytes < f->tensors[b].bytes
+               : a < b;
 }
 
 static int check_one(const struct slm_st_file *f, struct slm_tensor_ref *t, slm_err *err)
@@ -37,9 +39,9 @@ static int check_one(const struct slm_st_file *f, struct slm_tensor_ref *t, slm_
     uint64_t bytes;
     char shape[SLM_SHAPE_TEXT];
     if (!slm_tensor_size(t->type, t->dim, t->n_dims, &t->count, &bytes) || bytes != t->bytes)
-        return slm_fail(err, SLM_E_FORMAT, "%s: tensor %s: %llu bytes are not %s of %s", f->path, t->name,
-                        (unsigned long long)t->bytes, slm_shape_text(shape, t->dim, t->n_dims),
-                        slm_dtypes[t->type].name);
+        return slm_fail(err, SLM_E_FORMAT, "%s: tensor %s: %llu bytes are not %s of %s",
+                        f->path, t->name, (unsigned long long)t->bytes,
+                        slm_shape_text(shape, t->dim, t->n_dims), slm_dtypes[t->type].name);
     return 0;
 }
 
@@ -47,7 +49,8 @@ static int check_one(const struct slm_st_file *f, struct slm_tensor_ref *t, slm_
 static int place(struct slm_st_file *f, const uint8_t *data, size_t n, slm_err *err)
 {
     uint32_t *order = slm_alloc_n(f->rt, SLM_MEM_FORMAT, f->n_tensors, sizeof *order);
-    struct slm_tensor_ref *sorted = slm_alloc_n(f->rt, SLM_MEM_FORMAT, f->n_tensors, sizeof *sorted);
+    struct slm_tensor_ref *sorted =
+        slm_alloc_n(f->rt, SLM_MEM_FORMAT, f->n_tensors, sizeof *sorted);
     uint64_t at = 0;
     int rc = 0;
     if (!order || !sorted)
@@ -58,10 +61,13 @@ static int place(struct slm_st_file *f, const uint8_t *data, size_t n, slm_err *
         struct slm_tensor_ref *t = &sorted[i];
         *t = f->tensors[order[i]];
         if (f->begin[order[i]] != at)
-            rc = slm_fail(err, SLM_E_FORMAT, "%s: tensor %s: begins at byte %llu, the one before it ends at %llu",
-                          f->path, t->name, (unsigned long long)f->begin[order[i]], (unsigned long long)at);
+            rc = slm_fail(err, SLM_E_FORMAT,
+                          "%s: tensor %s: begins at byte %llu, the one before it ends at %llu",
+                          f->path, t->name, (unsigned long long)f->begin[order[i]],
+                          (unsigned long long)at);
         else if (t->bytes > n - at)
-            rc = slm_fail(err, SLM_E_FORMAT, "%s: tensor %s: its %llu bytes reach behind the end of the file",
+            rc = slm_fail(err, SLM_E_FORMAT,
+                          "%s: tensor %s: its %llu bytes reach behind the end of the file",
                           f->path, t->name, (unsigned long long)t->bytes);
         else if (!(rc = check_one(f, t, err))) {
             t->data = data + at;
@@ -69,8 +75,8 @@ static int place(struct slm_st_file *f, const uint8_t *data, size_t n, slm_err *
         }
     }
     if (!rc && at != n)
-        rc = slm_fail(err, SLM_E_FORMAT, "%s: %llu bytes at the end belong to no tensor", f->path,
-                      (unsigned long long)(n - at));
+        rc = slm_fail(err, SLM_E_FORMAT, "%s: %llu bytes at the end belong to no tensor",
+                      f->path, (unsigned long long)(n - at));
     slm_free(f->rt, order);
     slm_free(f->rt, f->tensors);
     f->tensors = sorted;
@@ -81,13 +87,15 @@ static int parse(struct slm_st_file *f, const uint8_t *p, size_t n, slm_err *err
 {
     uint64_t header;
     if (n < sizeof header)
-        return slm_fail(err, SLM_E_FORMAT, "%s: %zu bytes are too few for a safetensors file", f->path, n);
+        return slm_fail(err, SLM_E_FORMAT, "%s: %zu bytes are too few for a safetensors file",
+                        f->path, n);
     memcpy(&header, p, sizeof header);
     p += sizeof header;
     n -= sizeof header;
     if (header > n || header > HEADER_MAX)
-        return slm_fail(err, SLM_E_FORMAT, "%s: a header of %llu bytes does not fit (the file has %zu, the limit is "
-                        "%llu)", f->path, (unsigned long long)header, n, (unsigned long long)HEADER_MAX);
+        return slm_fail(err, SLM_E_FORMAT,
+                        "%s: a header of %llu bytes does not fit (%zu are there, the limit is %llu)",
+                        f->path, (unsigned long long)header, n, (unsigned long long)HEADER_MAX);
     int rc = slm_st_scan(f, (const char *)p, (size_t)header, err);
     return rc ? rc : place(f, p + header, n - (size_t)header, err);
 }
@@ -151,9 +159,11 @@ static int gather(slm_st *st, slm_err *err)
         }
         struct slm_names own = {f->meta, sizeof *f->meta, f->n_meta, NULL};
         if (!(rc = slm_names_build(&own, st->rt, &twice, err)) && twice)
-            rc = slm_fail(err, SLM_E_FORMAT, "%s: metadata key %s is there twice", f->path, twice);
+            rc = slm_fail(err, SLM_E_FORMAT, "%s: metadata key %s is there twice", f->path,
+                          twice);
         slm_free(st->rt, own.order);
-        st->meta_names = (struct slm_names){st->meta, sizeof *st->meta, st->n_meta, st->meta_names.order};
+        st->meta_names =
+            (struct slm_names){st->meta, sizeof *st->meta, st->n_meta, st->meta_names.order};
         if (!rc)
             rc = slm_names_build(&st->meta_names, st->rt, &twice, err);
         for (size_t j = 0; j < f->n_meta && !rc; j++)
@@ -161,14 +171,17 @@ static int gather(slm_st *st, slm_err *err)
                 st->meta[st->n_meta++] = f->meta[j];
     }
     st->meta_names.n = st->n_meta;
-    st->tensor_names = (struct slm_names){st->tensors, sizeof *st->tensors, st->n_tensors, NULL};
+    st->tensor_names =
+        (struct slm_names){st->tensors, sizeof *st->tensors, st->n_tensors, NULL};
     if (rc || (rc = slm_names_build(&st->meta_names, st->rt, &twice, err)) ||
         (rc = slm_names_build(&st->tensor_names, st->rt, &twice, err)))
         return rc;
-    return twice ? slm_fail(err, SLM_E_FORMAT, "%s: tensor %s is there twice", st->path, twice) : 0;
+    return twice ? slm_fail(err, SLM_E_FORMAT, "%s: tensor %s is there twice", st->path, twice)
+                 : 0;
 }
 
-int slm_st_open_mem(slm_st **out, slm_runtime *rt, const void *p, size_t n, const char *name, slm_err *err)
+int slm_st_open_mem(slm_st **out, slm_runtime *rt, const void *p, size_t n, const char *name,
+                    slm_err *err)
 {
     slm_st *st = *out = blank(rt, name);
     if (!st)
@@ -220,33 +233,41 @@ static int open_shard(slm_st *st, struct slm_st_file *f, const char *name, slm_e
 static int check_map(slm_st *st, const slm_json *map, slm_err *err)
 {
     for (void *it = slm_json_first(map); it; it = slm_json_next(map, it)) {
-        const char *name = slm_json_key(it, NULL), *file = slm_json_str(slm_json_value(it), NULL);
+        const char *name = slm_json_key(it, NULL),
+                   *file = slm_json_str(slm_json_value(it), NULL);
         const struct slm_tensor_ref *t = slm_st_tensor_find(st, name);
         if (!t || strcmp(slm_path_base(st->files[t->part].path), file))
-            return slm_fail(err, SLM_E_FORMAT, "%s: tensor %s is not in %s", st->path, name, file);
+            return slm_fail(err, SLM_E_FORMAT, "%s: tensor %s is not in %s", st->path, name,
+                            file);
     }
     for (size_t i = 0; i < st->n_tensors; i++)
         if (!slm_json_find(map, st->tensors[i].name))
             return slm_fail(err, SLM_E_FORMAT, "%s: tensor %s of %s is not listed", st->path,
-                            st->tensors[i].name, slm_path_base(st->files[st->tensors[i].part].path));
+                            st->tensors[i].name,
+                            slm_path_base(st->files[st->tensors[i].part].path));
     return 0;
 }
 
 struct shard { const char *name; };
 
 /* The distinct file names of the map, in order. */
-static int list_shards(slm_st *st, const slm_json *map, struct shard **out, size_t *n_out, slm_err *err)
+static int list_shards(slm_st *st, const slm_json *map, struct shard **out, size_t *n_out,
+                       slm_err *err)
 {
     size_t n = 0, total = slm_json_count(map);
     struct shard *all = slm_alloc_n(st->rt, SLM_MEM_FORMAT, total, sizeof *all);
     struct shard *one = slm_alloc_n(st->rt, SLM_MEM_FORMAT, total, sizeof *one);
     struct slm_names names = {all, sizeof *all, total, NULL};
-    int rc = all && one && total < SLM_ENTRIES_MAX ? 0 : slm_fail_mem(err, st->path, total * sizeof *all);
+    int rc = all && one && total < SLM_ENTRIES_MAX
+                 ? 0
+                 : slm_fail_mem(err, st->path, total * sizeof *all);
     for (void *it = slm_json_first(map); it && !rc; it = slm_json_next(map, it)) {
         size_t key_len, len;
-        const char *key = slm_json_key(it, &key_len), *file = slm_json_str(slm_json_value(it), &len);
+        const char *key = slm_json_key(it, &key_len),
+                   *file = slm_json_str(slm_json_value(it), &len);
         if (!file || strlen(file) != len || !slm_path_is_plain(file))
-            rc = slm_fail(err, SLM_E_FORMAT, "%s: tensor %s: its file is no plain file name", st->path, key);
+            rc = slm_fail(err, SLM_E_FORMAT, "%s: tensor %s: its file is no plain file name",
+                          st->path, key);
         else
             all[n++].name = file;
     }

@@ -1,7 +1,7 @@
-/* A safetensors header is JSON of one fixed shape, up to 100 MB of it. A scanner for just that shape
- * needs no tree in memory (a general parser takes some ten times the text), has no recursion, and
- * refuses whatever the format does not know: unknown fields, numbers that are no whole numbers,
- * fields given twice. */
+/* A safetensors header is JSON of one fixed shape, up to 100 MB of it. A scanner for just that
+ * shape needs no tree in memory (a general parser takes some ten times the text), has no
+ * recursion, and refuses whatever the format does not know: unknown fields, numbers that are no
+ * whole numbers, fields given twice. */
 #include "format/st_in.h"
 
 #include <string.h>
@@ -157,7 +157,8 @@ static int numbers(struct scan *c, uint64_t *out, int max, int *n)
         return 0;
     do {
         if (*n == max)
-            return slm_fail(c->err, SLM_E_FORMAT, "%s: byte %zu of the header: more than %d numbers", c->f->path,
+            return slm_fail(c->err, SLM_E_FORMAT,
+                            "%s: byte %zu of the header: more than %d numbers", c->f->path,
                             (size_t)(c->p - c->start), max);
         int rc = number(c, &out[*n]);
         if (rc)
@@ -179,8 +180,10 @@ static int field(struct scan *c, struct slm_tensor_ref *t, uint64_t offsets[2], 
     int rc = string(c, "the name of a field"), n, which;
     if (rc)
         return rc;
-    which = !strcmp(c->text.s, "dtype") ? DTYPE_FIELD : !strcmp(c->text.s, "shape") ? SHAPE_FIELD
-            : !strcmp(c->text.s, "data_offsets") ? OFFSETS_FIELD : 0;
+    which = !strcmp(c->text.s, "dtype")          ? DTYPE_FIELD
+            : !strcmp(c->text.s, "shape")        ? SHAPE_FIELD
+            : !strcmp(c->text.s, "data_offsets") ? OFFSETS_FIELD
+                                                 : 0;
     if (!which || (*seen & which))
         return slm_fail(c->err, SLM_E_FORMAT, "%s: tensor %s: %s field %s", c->f->path, t->name,
                         which ? "repeated" : "unknown", c->text.s);
@@ -198,8 +201,8 @@ static int field(struct scan *c, struct slm_tensor_ref *t, uint64_t offsets[2], 
         return rc;
     int type = slm_st_type_of(c->text.s);
     if (type < 0)
-        return slm_fail(c->err, SLM_E_UNSUPPORTED, "%s: tensor %s: element type %s is unknown", c->f->path,
-                        t->name, c->text.s);
+        return slm_fail(c->err, SLM_E_UNSUPPORTED, "%s: tensor %s: element type %s is unknown",
+                        c->f->path, t->name, c->text.s);
     t->type = (enum slm_dtype)type;
     return 0;
 }
@@ -224,12 +227,17 @@ static int tensor(struct scan *c, const char *name)
     }
     if (seen != ALL_FIELDS)
         return slm_fail(c->err, SLM_E_FORMAT, "%s: tensor %s: no %s", f->path, name,
-                        !(seen & DTYPE_FIELD) ? "dtype" : !(seen & SHAPE_FIELD) ? "shape" : "data_offsets");
+                        !(seen & DTYPE_FIELD)   ? "dtype"
+                        : !(seen & SHAPE_FIELD) ? "shape"
+                                                : "data_offsets");
     if (offsets[1] < offsets[0])
-        return slm_fail(c->err, SLM_E_FORMAT, "%s: tensor %s: its bytes end before they begin", f->path, name);
+        return slm_fail(c->err, SLM_E_FORMAT, "%s: tensor %s: its bytes end before they begin",
+                        f->path, name);
     if (f->n_tensors == SLM_ENTRIES_MAX ||
-        slm_grow(f->rt, SLM_MEM_FORMAT, (void **)&f->tensors, f->n_tensors, &f->tensors_cap, sizeof t) ||
-        slm_grow(f->rt, SLM_MEM_FORMAT, (void **)&f->begin, f->n_tensors, &f->begin_cap, sizeof *f->begin))
+        slm_grow(f->rt, SLM_MEM_FORMAT, (void **)&f->tensors, f->n_tensors, &f->tensors_cap,
+                 sizeof t) ||
+        slm_grow(f->rt, SLM_MEM_FORMAT, (void **)&f->begin, f->n_tensors, &f->begin_cap,
+                 sizeof *f->begin))
         return slm_fail_mem(c->err, f->path, f->n_tensors * sizeof t);
     t.bytes = offsets[1] - offsets[0];
     f->begin[f->n_tensors] = offsets[0];
@@ -257,7 +265,8 @@ static int metadata(struct scan *c)
             return rc;
         m.value = keep(c);
         if (!m.name || !m.value || f->n_meta == SLM_ENTRIES_MAX ||
-            slm_grow(f->rt, SLM_MEM_FORMAT, (void **)&f->meta, f->n_meta, &f->meta_cap, sizeof m))
+            slm_grow(f->rt, SLM_MEM_FORMAT, (void **)&f->meta, f->n_meta, &f->meta_cap,
+                     sizeof m))
             return slm_fail_mem(c->err, f->path, c->text.n);
         f->meta[f->n_meta++] = m;
     } while (eat(c, ','));
@@ -273,7 +282,8 @@ static int entry(struct scan *c, bool *meta_seen)
         return bad(c, "a name that is not empty");
     if (!strcmp(c->text.s, "__metadata__")) {
         if (*meta_seen)
-            return slm_fail(c->err, SLM_E_FORMAT, "%s: __metadata__ is there twice", c->f->path);
+            return slm_fail(c->err, SLM_E_FORMAT, "%s: __metadata__ is there twice",
+                            c->f->path);
         *meta_seen = true;
         return eat(c, ':') ? metadata(c) : bad(c, "':'");
     }

@@ -1,6 +1,6 @@
-/* Writing a safetensors file. The format allows no holes, so alignment comes from order: tensors with
- * wide elements first, and a header that ends on a multiple of 64. The writer chooses that order and
- * asks for the bytes in it. */
+/* Writing a safetensors file. The format allows no holes, so alignment comes from order:
+ * tensors with wide elements first, and a header that ends on a multiple of 64. The writer
+ * chooses that order and asks for the bytes in it. */
 #include "format/st_in.h"
 
 #include <string.h>
@@ -73,7 +73,8 @@ static void fail_once(slm_st_out *w, int code, const char *name, const char *wha
         w->failed = slm_fail(&w->why, code, "%s: tensor %s: %s", w->file.path, name, what);
 }
 
-void slm_st_out_tensor(slm_st_out *w, const char *name, enum slm_dtype type, const uint64_t *dim, int n_dims)
+void slm_st_out_tensor(slm_st_out *w, const char *name, enum slm_dtype type,
+                       const uint64_t *dim, int n_dims)
 {
     struct item it = {.width = slm_dtypes[type].bytes};
     uint64_t count;
@@ -117,8 +118,9 @@ static void put_header(const slm_st_out *w, struct slm_buf *h)
     for (size_t i = 0; i < w->n; i++) {
         const struct item *it = &w->items[w->order[i]];
         slm_buf_put_json(h, it->name, strlen(it->name));
-        slm_buf_printf(h, ":%s],\"data_offsets\":[%llu,%llu]}%s", it->head, (unsigned long long)at,
-                       (unsigned long long)(at + it->bytes), i + 1 < w->n ? "," : "");
+        slm_buf_printf(h, ":%s],\"data_offsets\":[%llu,%llu]}%s", it->head,
+                       (unsigned long long)at, (unsigned long long)(at + it->bytes),
+                       i + 1 < w->n ? "," : "");
         at += it->bytes;
     }
     slm_buf_putc(h, '}');
@@ -142,7 +144,9 @@ static int check_names(slm_st_out *w, slm_err *err)
     const char *twice;
     int rc = slm_names_build(&names, w->rt, &twice, err);
     slm_free(w->rt, names.order);
-    return rc || !twice ? rc : slm_fail(err, SLM_E_FORMAT, "%s: tensor %s twice", w->file.path, twice);
+    return rc || !twice
+               ? rc
+               : slm_fail(err, SLM_E_FORMAT, "%s: tensor %s twice", w->file.path, twice);
 }
 
 int slm_st_out_begin(slm_st_out *w, slm_err *err)
@@ -183,7 +187,8 @@ int slm_st_out_data(slm_st_out *w, const void *p, size_t n, slm_err *err)
 {
     SLM_ASSERT(w->streaming);
     if (n && (w->at == w->n || n > w->items[w->order[w->at]].bytes - w->done))
-        return slm_fail(err, SLM_E_INTERNAL, "%s: more bytes than the tensor holds", w->file.path);
+        return slm_fail(err, SLM_E_INTERNAL, "%s: more bytes than the tensor holds",
+                        w->file.path);
     int rc = slm_out_write(&w->file, p, n, err);
     w->done += n;
     advance(w);
@@ -194,7 +199,7 @@ int slm_st_out_commit(slm_st_out *w, slm_err *err)
 {
     SLM_ASSERT(w->streaming);
     if (w->at != w->n)
-        return slm_fail(err, SLM_E_INTERNAL, "%s: the bytes of %zu tensors are missing", w->file.path,
-                        w->n - w->at);
+        return slm_fail(err, SLM_E_INTERNAL, "%s: the bytes of %zu tensors are missing",
+                        w->file.path, w->n - w->at);
     return slm_out_commit(&w->file, err);
 }

@@ -1,6 +1,6 @@
-/* What both formats need beside their own bytes: questions about a tensor, and an order of many names
- * that an attacker can't make slow. Sorting is by heap: n log n for any input, no memory, no
- * recursion; a hash table would need a secret to promise as much. */
+/* What both formats need beside their own bytes: questions about a tensor, and an order of many
+ * names that an attacker can't make slow. Sorting is by heap: n log n for any input, no memory,
+ * no recursion; a hash table would need a secret to promise as much. */
 #include "format/index.h"
 
 #include <stdio.h>
@@ -9,9 +9,9 @@
 bool slm_tensor_aligned(const struct slm_tensor_ref *t)
 {
     static const struct { enum slm_dtype type; unsigned align; } wide[] = {
-        {SLM_F64, 8}, {SLM_I64, 8}, {SLM_U64, 8}, {SLM_F32, 4}, {SLM_I32, 4}, {SLM_U32, 4}, {SLM_Q8_K, 4},
-        {SLM_I8, 1}, {SLM_U8, 1}, {SLM_BOOL, 1}, {SLM_F8_E4M3, 1}, {SLM_F8_E5M2, 1}, {SLM_MXFP4, 1},
-        {SLM_NVFP4, 1},
+        {SLM_F64, 8},     {SLM_I64, 8},     {SLM_U64, 8},   {SLM_F32, 4},   {SLM_I32, 4},
+        {SLM_U32, 4},     {SLM_Q8_K, 4},    {SLM_I8, 1},    {SLM_U8, 1},    {SLM_BOOL, 1},
+        {SLM_F8_E4M3, 1}, {SLM_F8_E5M2, 1}, {SLM_MXFP4, 1}, {SLM_NVFP4, 1},
     };
     unsigned align = 2; /* 16-bit elements, and blocks that hold a float16 */
     for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
@@ -31,7 +31,8 @@ const char *slm_shape_text(char s[SLM_SHAPE_TEXT], const uint64_t *dim, int n_di
     return s;
 }
 
-bool slm_tensor_size(enum slm_dtype type, const uint64_t *dim, int n_dims, uint64_t *count, uint64_t *bytes)
+bool slm_tensor_size(enum slm_dtype type, const uint64_t *dim, int n_dims, uint64_t *count,
+                     uint64_t *bytes)
 {
     const struct slm_dtype_info *t = &slm_dtypes[type];
     uint64_t n = 1;

@@ -1,5 +1,6 @@
-/* What the files of the element types share: code tables, small float formats, and the macro that
- * turns "one block" into "a row". Blocks are copied out before use, so a row may lie at any address. */
+/* What the files of the element types share: code tables, small float formats, and the macro
+ * that turns "one block" into "a row". Blocks are copied out before use, so a row may lie at
+ * any address. */
 #ifndef SLM_KERNELS_QUANT_H
 #define SLM_KERNELS_QUANT_H
 
@@ -12,7 +13,8 @@ void slm_quant_fill_iq(struct slm_kern *k);
 void slm_quant_fill_from(struct slm_kern *k);
 
 /* Twice the values of a 4-bit float with 2 exponent bits; halved again by the scales below. */
-static const int8_t slm_fp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+static const int8_t slm_fp4_values[16] = {0, 1,  2,  3,  4,  6,  8,  12,
+                                          0, -1, -2, -3, -4, -6, -8, -12};
 
 /* 2^(e - 128): half of the power of two that an 8-bit exponent stands for. */
 static inline float slm_e8m0_half(uint8_t e)
@@ -29,7 +31,10 @@ static inline float slm_ue4m3_half(uint8_t x)
     uint32_t e = x >> 3 & 15, m = x & 7;
     if (e == 0)
         return (float)m * 0x1p-10f;
-    union { uint32_t u; float f; } v = {(e + 119) << 23 | m << 20}; /* bias 127 - 7, and one for half */
+    union {
+        uint32_t u;
+        float f;
+    } v = {(e + 119) << 23 | m << 20}; /* bias 127 - 7, and one for half */
     return v.f;
 }
 

@@ -1,7 +1,8 @@
-/* float32 to element types by the plain rule of each: one scale from the block's extremes, every
- * element rounded by itself. For these types that is the reference, so its bytes are reproduced: the
- * rounding (truncation after adding a half, or half away from zero) and the first-wins ties are the
- * format's, not a choice of ours. Types that need a search have no slot here. */
+/* float32 to element types by the plain rule of each: one scale from the block's extremes,
+ * every element rounded by itself. For these types that is the reference, so its bytes are
+ * reproduced: the rounding (truncation after adding a half, or half away from zero) and the
+ * first-wins ties are the format's, not a choice of ours. Types that need a search have no slot
+ * here. */
 #include <float.h>
 #include <math.h>
 
@@ -20,7 +21,10 @@
         }                                                                          \
     }
 
-static void f32_to_f32(void *out, const float *in, size_t n) { memmove(out, in, n * sizeof *in); }
+static void f32_to_f32(void *out, const float *in, size_t n)
+{
+    memmove(out, in, n * sizeof *in);
+}
 
 static void f32_to_f16(void *out, const float *in, size_t n)
 {
@@ -63,7 +67,8 @@ static void block_from_q4_0(block_q4_0 *b, const float *x)
     float d = extreme(x, 32) / -8, id = inverse(d);
     b->d = slm_f32_to_f16(d);
     for (int j = 0; j < 16; j++)
-        b->qs[j] = (uint8_t)(cut(x[j] * id + 8.5f, 0, 15) | cut(x[j + 16] * id + 8.5f, 0, 15) << 4);
+        b->qs[j] =
+            (uint8_t)(cut(x[j] * id + 8.5f, 0, 15) | cut(x[j + 16] * id + 8.5f, 0, 15) << 4);
 }
 
 static void block_from_q5_0(block_q5_0 *b, const float *x)

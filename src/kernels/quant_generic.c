@@ -1,6 +1,6 @@
-/* Element types to float32, the plain ones and those with one scale a block: bit for bit what ggml
- * gives (and PyTorch, for 8-bit floats). Every product and sum is rounded by itself: the build turns
- * contraction off, since a fused multiply-add would give other bits. */
+/* Element types to float32, the plain ones and those with one scale a block: bit for bit what
+ * ggml gives (and PyTorch, for 8-bit floats). Every product and sum is rounded by itself: the
+ * build turns contraction off, since a fused multiply-add would give other bits. */
 #include <math.h>
 
 #include "kernels/kern_fill.h"
@@ -30,7 +30,10 @@ static float e4m3(uint8_t x)
     return v.f;
 }
 
-static void f32_to_f32(float *out, const void *in, size_t n) { memmove(out, in, n * sizeof *out); }
+static void f32_to_f32(float *out, const void *in, size_t n)
+{
+    memmove(out, in, n * sizeof *out);
+}
 PLAIN(f16, uint16_t, slm_f16_to_f32(x))
 PLAIN(bf16, uint16_t, slm_bf16_to_f32(x))
 PLAIN(f64, double, (float)x)

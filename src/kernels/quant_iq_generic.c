@@ -1,7 +1,7 @@
-/* The I types to float32: groups of 4 or 8 elements are an index into a codebook of magnitudes, with
- * signs beside it. The codebooks are facts of the format; iq_tables.inc packs each entry into 16 bits
- * (2 or 3 bits an element, first element lowest), made by tools/ref/iq_tables.py. Bit for bit what
- * ggml gives: scale first, then the magnitude, then the sign. */
+/* The I types to float32: groups of 4 or 8 elements are an index into a codebook of magnitudes,
+ * with signs beside it. The codebooks are facts of the format; iq_tables.inc packs each entry
+ * into 16 bits (2 or 3 bits an element, first element lowest), made by tools/ref/iq_tables.py.
+ * Bit for bit what ggml gives: scale first, then the magnitude, then the sign. */
 #include "kernels/quant.h"
 
 #include "kernels/iq_tables.inc"
@@ -142,7 +142,8 @@ static void iq4_xs_block(float *y, const block_iq4_xs *b)
 {
     float d = slm_f16_to_f32(b->d);
     for (int part = 0; part < 8; part++) {
-        int s = (b->scales_l[part >> 1] >> (part & 1) * 4 & 15) | (b->scales_h >> 2 * part & 3) << 4;
+        int low = b->scales_l[part >> 1] >> (part & 1) * 4 & 15;
+        int s = low | (b->scales_h >> 2 * part & 3) << 4;
         float dl = d * (float)(s - 32);
         const uint8_t *q = b->qs + 16 * part;
         for (int j = 0; j < 16; j++) {

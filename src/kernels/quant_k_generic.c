@@ -1,6 +1,7 @@
-/* The K types to float32: blocks of 256 in parts of 16 or 32, each part with a small integer scale
- * (and minimum) of its own under one or two float16 for the block. Bit for bit what ggml gives, hence
- * the order of the products: block scale times part scale first, then the element. */
+/* The K types to float32: blocks of 256 in parts of 16 or 32, each part with a small integer
+ * scale (and minimum) of its own under one or two float16 for the block. Bit for bit what ggml
+ * gives, hence the order of the products: block scale times part scale first, then the element.
+ */
 #include "kernels/quant.h"
 
 static void q2_K_block(float *y, const block_q2_K *b)
@@ -70,7 +71,8 @@ static void q5_K_block(float *y, const block_q5_K *b)
         const uint8_t *q = b->qs + (part >> 1) * 32;
         int shift = (part & 1) * 4;
         for (int j = 0; j < 32; j++)
-            y[part * 32 + j] = dl * (float)((q[j] >> shift & 15) + (b->qh[j] >> part & 1) * 16) - ml;
+            y[part * 32 + j] =
+                dl * (float)((q[j] >> shift & 15) + (b->qh[j] >> part & 1) * 16) - ml;
     }
 }
 

@@ -1,6 +1,7 @@
-/* slm/file.h: any file of tensors, for looking at, also one that is no model. It is told what it is by
- * its first bytes rather than by its name. One part of a split set whose others are missing is shown
- * alone, since looking at it is what one wants then; a model is never opened that way. */
+/* slm/file.h: any file of tensors, for looking at, also one that is no model. It is told what
+ * it is by its first bytes rather than by its name. One part of a split set whose others are
+ * missing is shown alone, since looking at it is what one wants then; a model is never opened
+ * that way. */
 #include "slm/file.h"
 
 #include <math.h>
@@ -30,7 +31,8 @@ static int kind_of(enum kind *out, const char *path, slm_err *err)
     int rc = slm_map_open(&m, path, err);
     if (rc)
         return rc;
-    bool gguf = m.size >= 4 && !memcmp(m.data, "GGUF", 4), brace = m.size > 8 && m.data[8] == '{';
+    bool gguf = m.size >= 4 && !memcmp(m.data, "GGUF", 4),
+         brace = m.size > 8 && m.data[8] == '{';
     slm_map_close(&m);
     if (gguf || slm_str_ends(path, ".gguf"))
         *out = GGUF;
@@ -68,7 +70,8 @@ static int open_gguf(slm_file *f, const char *path, slm_err *err)
     }
     if (no == 0)
         slm_log(f->rt, SLM_LOG_WARN, "%s", why.msg);
-    snprintf(f->format, sizeof f->format, "gguf %d, part %d of %d alone", version, no + 1, count);
+    snprintf(f->format, sizeof f->format, "gguf %d, part %d of %d alone", version, no + 1,
+             count);
     return 0;
 }
 
@@ -79,7 +82,8 @@ static bool see(void *arg, const char *name)
 {
     struct only *o = arg;
     const char *of = strstr(name, "-of-");
-    bool later = of && of - name >= 6 && strncmp(of - 6, "-00001", 6) && slm_str_ends(name, ".gguf");
+    bool later =
+        of && of - name >= 6 && strncmp(of - 6, "-00001", 6) && slm_str_ends(name, ".gguf");
     if (slm_str_ends(name, o->end) && !later) {
         snprintf(o->name, sizeof o->name, "%s", name);
         o->count++;
@@ -119,8 +123,10 @@ static int open_folder(slm_file *f, const char *path, slm_err *err)
             rc = open_path(f, slm_path_join(&b, path, o.name), err);
     }
     if (!found && !rc)
-        rc = slm_fail(err, SLM_E_NOTFOUND, "%s: has no model.safetensors, no index of one, and not exactly one "
-                      "file of tensors", path);
+        rc = slm_fail(err, SLM_E_NOTFOUND,
+                      "%s: has no model.safetensors, no index of one, and not exactly one "
+                      "file of tensors",
+                      path);
     slm_buf_release(&b);
     return rc;
 }
@@ -165,8 +171,11 @@ static const struct slm_tensor_ref *tensor_at(const slm_file *f, size_t i)
 void slm_file_tensor_get(const slm_file *f, size_t i, slm_tensor_info *out)
 {
     const struct slm_tensor_ref *t = tensor_at(f, i);
-    *out = (slm_tensor_info){.name = t->name, .type = slm_dtypes[t->type].name, .n_dims = t->n_dims,
-                             .count = t->count, .bytes = t->bytes};
+    *out = (slm_tensor_info){.name = t->name,
+                             .type = slm_dtypes[t->type].name,
+                             .n_dims = t->n_dims,
+                             .count = t->count,
+                             .bytes = t->bytes};
     memcpy(out->dim, t->dim, (size_t)t->n_dims * sizeof *t->dim);
 }
 
@@ -177,7 +186,8 @@ int64_t slm_file_tensor_find(const slm_file *f, const char *name)
     return t ? t - tensor_at(f, 0) : -1;
 }
 
-int slm_file_tensor_read(const slm_file *f, size_t i, float *out, uint64_t first, uint64_t n, slm_err *err)
+int slm_file_tensor_read(const slm_file *f, size_t i, float *out, uint64_t first, uint64_t n,
+                         slm_err *err)
 {
     if (i >= slm_file_tensor_count(f))
         return slm_fail(err, SLM_E_ARG, "tensor %zu of %zu", i, slm_file_tensor_count(f));
@@ -186,11 +196,14 @@ int slm_file_tensor_read(const slm_file *f, size_t i, float *out, uint64_t first
     uint64_t block = (uint64_t)type->block;
     if (first > t->count || n > t->count - first)
         return slm_fail(err, SLM_E_ARG, "tensor %s: values %llu to %llu of %llu", t->name,
-                        (unsigned long long)first, (unsigned long long)(first + n), (unsigned long long)t->count);
+                        (unsigned long long)first, (unsigned long long)(first + n),
+                        (unsigned long long)t->count);
     if (first % block || n % block)
-        return slm_fail(err, SLM_E_ARG, "tensor %s: %s is read in blocks of %d", t->name, type->name, type->block);
+        return slm_fail(err, SLM_E_ARG, "tensor %s: %s is read in blocks of %d", t->name,
+                        type->name, type->block);
     if (n)
-        f->rt->kern->to_f32[t->type](out, t->data + first / block * (uint64_t)type->bytes, (size_t)n);
+        f->rt->kern->to_f32[t->type](out, t->data + first / block * (uint64_t)type->bytes,
+                                     (size_t)n);
     return 0;
 }
 
@@ -240,7 +253,8 @@ static void put_elem(struct slm_buf *b, const struct slm_gguf_key *k, size_t i)
     }
 }
 
-int slm_file_key_value(const slm_file *f, size_t i, size_t max_items, slm_text *out, slm_err *err)
+int slm_file_key_value(const slm_file *f, size_t i, size_t max_items, slm_text *out,
+                       slm_err *err)
 {
     struct slm_buf b;
     slm_buf_init(&b, f->rt, SLM_MEM_MODEL, SIZE_MAX / 4);

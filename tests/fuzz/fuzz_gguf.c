@@ -1,5 +1,5 @@
-/* Fuzz target: a GGUF file from memory. Whatever opens is read to its last byte: every element of
- * every key, the ends of every tensor, and the first blocks of each as float32. */
+/* Fuzz target: a GGUF file from memory. Whatever opens is read to its last byte: every element
+ * of every key, the ends of every tensor, and the first blocks of each as float32. */
 #include <string.h>
 
 #include "format/gguf.h"
@@ -52,7 +52,8 @@ static void read_tensor(const slm_gguf *g, const struct slm_tensor_ref *t)
         return;
     sink = t->data[0] + t->data[t->bytes - 1];
     float y[512];
-    size_t block = (size_t)slm_dtypes[t->type].block, n = t->count < 2 * block ? block : 2 * block;
+    size_t block = (size_t)slm_dtypes[t->type].block,
+           n = t->count < 2 * block ? block : 2 * block;
     kern.to_f32[t->type](y, t->data, n);
     sink = (double)y[n - 1];
 }

@@ -1,5 +1,6 @@
-/* Fuzz target: a safetensors file from memory. An input that starts with '{' is a header by itself, to
- * which a length and as many bytes of data as its tensors claim (up to a few) are added. */
+/* Fuzz target: a safetensors file from memory. An input that starts with '{' is a header by
+ * itself, to which a length and as many bytes of data as its tensors claim (up to a few) are
+ * added. */
 #include <stdlib.h>
 #include <string.h>
 

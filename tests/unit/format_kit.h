@@ -1,5 +1,5 @@
-/* What the tests of the file formats share: a runtime without kernels, a folder of their own, and
- * bytes put together by hand. */
+/* What the tests of the file formats share: a runtime without kernels, a folder of their own,
+ * and bytes put together by hand. */
 #ifndef SLM_TESTS_FORMAT_KIT_H
 #define SLM_TESTS_FORMAT_KIT_H
 
@@ -52,10 +52,12 @@ static inline void write_file(const char *path, const void *p, size_t n)
 }
 
 /* err must have this code and name this thing. */
-static inline void assert_refused(int rc, const slm_err *err, int code, const char *words, const char *what)
+static inline void assert_refused(int rc, const slm_err *err, int code, const char *words,
+                                  const char *what)
 {
     if (rc == 0 || (code && rc != code) || rc != err->code || !strstr(err->msg, words))
-        fail_msg("%s: got %d \"%s\", want %d \"%s\"", what, rc, rc ? err->msg : "", code, words);
+        fail_msg("%s: got %d \"%s\", want %d \"%s\"", what, rc, rc ? err->msg : "", code,
+                 words);
 }
 
 struct bytes {

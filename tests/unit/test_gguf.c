@@ -1,6 +1,7 @@
-/* GGUF: what a reader must find, what it must refuse, and that what we write reads back. The files in
- * tests/data/gguf are hand-made ones; bad files are made here from a good one by changing one number,
- * one case for each known way in which readers of this format were broken. */
+/* GGUF: what a reader must find, what it must refuse, and that what we write reads back. The
+ * files in tests/data/gguf are hand-made ones; bad files are made here from a good one by
+ * changing one number, one case for each known way in which readers of this format were broken.
+ */
 #include "unit/format_kit.h"
 
 #include <math.h>
@@ -53,10 +54,10 @@ static void check_values(const char *path, int version)
     slm_err err;
     assert_int_equal(slm_gguf_float(g, "v.f32", SLM_GGUF_REQUIRED, &f, &err), 0);
     assert_true(f == 3.14159274f);
-    assert_refused(slm_gguf_float(g, "v.f32.inf", SLM_GGUF_REQUIRED, &f, &err), &err, SLM_E_FORMAT,
-                   "v.f32.inf", "an infinite number");
-    assert_refused(slm_gguf_float(g, "v.f64.big", SLM_GGUF_REQUIRED, &f, &err), &err, SLM_E_FORMAT,
-                   "v.f64.big", "a number beyond float32");
+    assert_refused(slm_gguf_float(g, "v.f32.inf", SLM_GGUF_REQUIRED, &f, &err), &err,
+                   SLM_E_FORMAT, "v.f32.inf", "an infinite number");
+    assert_refused(slm_gguf_float(g, "v.f64.big", SLM_GGUF_REQUIRED, &f, &err), &err,
+                   SLM_E_FORMAT, "v.f64.big", "a number beyond float32");
     bool b = false;
     assert_int_equal(slm_gguf_bool(g, "v.bool.true", SLM_GGUF_REQUIRED, &b, &err), 0);
     assert_true(b);
@@ -66,15 +67,19 @@ static void check_values(const char *path, int version)
     assert_int_equal(slm_gguf_str(g, "v.str.empty", SLM_GGUF_REQUIRED, &s, &err), 0);
     assert_int_equal(s.n, 0);
     const struct slm_gguf_key *a;
-    assert_int_equal(slm_gguf_array(g, "a.str", SLM_GGUF_KIND_STR, SLM_GGUF_REQUIRED, &a, &err), 0);
+    assert_int_equal(slm_gguf_array(g, "a.str", SLM_GGUF_KIND_STR, SLM_GGUF_REQUIRED, &a, &err),
+                     0);
     s = slm_gguf_elem_str(a, 2);
     assert_true(s.n == 9 && !memcmp(s.s, "zwei drei", 9));
     assert_int_equal(slm_gguf_elem_str(a, 0).n, 0);
-    assert_int_equal(slm_gguf_array(g, "a.i32", SLM_GGUF_KIND_INT, SLM_GGUF_REQUIRED, &a, &err), 0);
+    assert_int_equal(slm_gguf_array(g, "a.i32", SLM_GGUF_KIND_INT, SLM_GGUF_REQUIRED, &a, &err),
+                     0);
     assert_true(slm_gguf_elem_int(a, 2, &v) && v == INT32_MAX);
-    assert_int_equal(slm_gguf_array(g, "a.f64", SLM_GGUF_KIND_NUM, SLM_GGUF_REQUIRED, &a, &err), 0);
+    assert_int_equal(slm_gguf_array(g, "a.f64", SLM_GGUF_KIND_NUM, SLM_GGUF_REQUIRED, &a, &err),
+                     0);
     assert_true(slm_gguf_elem_num(a, 0) == 0.1);
-    assert_int_equal(slm_gguf_array(g, "a.empty.str", SLM_GGUF_KIND_STR, SLM_GGUF_REQUIRED, &a, &err), 0);
+    assert_int_equal(
+        slm_gguf_array(g, "a.empty.str", SLM_GGUF_KIND_STR, SLM_GGUF_REQUIRED, &a, &err), 0);
     assert_int_equal(a->count, 0);
     assert_int_equal(int_of(g, "key with spaces/and.odd-chars:1"), 7);
     assert_null(slm_gguf_find(g, "v.u8"));
@@ -115,9 +120,15 @@ static void test_odd_but_good(void **state)
 {
     (void)state;
     static const struct { const char *file; size_t keys, tensors; } good[] = {
-        {"no-tensors.gguf", 2, 0}, {"nothing.gguf", 0, 0}, {"align-8.gguf", 3, 3},
-        {"align-64.gguf", 3, 3}, {"trailing-bytes.gguf", 2, 2}, {"zero-size-tensor.gguf", 2, 2},
-        {"zero-dims-tensor.gguf", 2, 2}, {"bad-utf8-string.gguf", 4, 0}, {"offsets-out-of-order.gguf", 2, 2},
+        {"no-tensors.gguf", 2, 0},
+        {"nothing.gguf", 0, 0},
+        {"align-8.gguf", 3, 3},
+        {"align-64.gguf", 3, 3},
+        {"trailing-bytes.gguf", 2, 2},
+        {"zero-size-tensor.gguf", 2, 2},
+        {"zero-dims-tensor.gguf", 2, 2},
+        {"bad-utf8-string.gguf", 4, 0},
+        {"offsets-out-of-order.gguf", 2, 2},
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         char path[96];
@@ -162,9 +173,10 @@ static void test_refused_files(void **state)
 /* ---- a good file in memory, and the places in it that can be broken ---- */
 
 enum place {
-    N_TENSORS, N_KEYS, KEY_LEN, KEY_BYTE, STR_LEN, INT_TYPE, ARR_ELEM, ARR_COUNT, STRS_COUNT, STR2_LEN, FLAG,
-    ALIGN_TYPE, ALIGN, NAME_LEN, NAME_BYTE, W_DIMS, W_DIM0, W_DIM1, W_TYPE, W_OFFSET, Q_DIM0, Q_DIM1,
-    Q_TYPE, Q_OFFSET, PLACES
+    N_TENSORS, N_KEYS, KEY_LEN, KEY_BYTE, STR_LEN, INT_TYPE, ARR_ELEM, ARR_COUNT, STRS_COUNT,
+    STR2_LEN, FLAG, ALIGN_TYPE, ALIGN, NAME_LEN, NAME_BYTE, W_DIMS, W_DIM0, W_DIM1, W_TYPE,
+    W_OFFSET, Q_DIM0, Q_DIM1, Q_TYPE, Q_OFFSET,
+    PLACES
 };
 
 static void put_name(struct bytes *o, const char *s)
@@ -248,8 +260,8 @@ static const struct {
     int code;
     const char *words, *why;
 } breaks[] = {
-    /* counts that wrap when multiplied by an entry's size: CVE-2024-23605, -21802; allocation without
-     * bound: ollama #17042, CVE-2025-66959, -66960 */
+    /* counts that wrap when multiplied by an entry's size: CVE-2024-23605, -21802; allocation
+     * without bound: ollama #17042, CVE-2025-66959, -66960 */
     {N_KEYS, 8, UINT64_MAX, SLM_E_FORMAT, "do not fit", "n_kv 2^64-1"},
     {N_KEYS, 8, (uint64_t)1 << 60, SLM_E_FORMAT, "do not fit", "n_kv 2^60"},
     {N_KEYS, 8, 7, SLM_E_FORMAT, "", "one key too many: a tensor info read as a key"},
@@ -258,32 +270,40 @@ static const struct {
     {N_TENSORS, 8, (uint64_t)1 << 60, SLM_E_FORMAT, "do not fit", "n_tensors 2^60"},
     {N_TENSORS, 8, 3, SLM_E_FORMAT, "", "one tensor too many: weights read as an info"},
     /* lengths: CVE-2024-21825, -21836, -23496, CVE-2024-12055, CVE-2025-0317 */
-    {KEY_LEN, 8, UINT64_MAX, SLM_E_FORMAT, "ends inside", "key length 2^64-1 wraps with its end"},
-    {KEY_LEN, 8, (uint64_t)1 << 63, SLM_E_FORMAT, "ends inside", "key length 2^63 is negative when signed"},
+    {KEY_LEN, 8, UINT64_MAX, SLM_E_FORMAT, "ends inside",
+     "key length 2^64-1 wraps with its end"},
+    {KEY_LEN, 8, (uint64_t)1 << 63, SLM_E_FORMAT, "ends inside",
+     "key length 2^63 is negative when signed"},
     {KEY_LEN, 8, 0, SLM_E_FORMAT, "empty", "a key without a name"},
     {KEY_BYTE, 1, 0, SLM_E_FORMAT, "NUL", "a NUL in a key's name"},
     {STR_LEN, 8, UINT64_MAX, SLM_E_FORMAT, "ends inside name", "string length 2^64-1"},
-    {STR_LEN, 8, ((uint64_t)1 << 32) + 4, SLM_E_FORMAT, "ends inside name", "true only when cut to 32 bits"},
-    {STR2_LEN, 8, UINT64_MAX - 7, SLM_E_FORMAT, "ends inside words", "a string in an array wraps"},
+    {STR_LEN, 8, ((uint64_t)1 << 32) + 4, SLM_E_FORMAT, "ends inside name",
+     "true only when cut to 32 bits"},
+    {STR2_LEN, 8, UINT64_MAX - 7, SLM_E_FORMAT, "ends inside words",
+     "a string in an array wraps"},
     /* types used before they are checked */
     {INT_TYPE, 4, 13, SLM_E_FORMAT, "value type 13", "value type 13"},
-    {INT_TYPE, 4, UINT32_MAX, SLM_E_FORMAT, "value type", "value type -1 indexes before a table"},
+    {INT_TYPE, 4, UINT32_MAX, SLM_E_FORMAT, "value type",
+     "value type -1 indexes before a table"},
     {INT_TYPE, 4, SLM_GGUF_STR, SLM_E_FORMAT, "", "a number read as a string"},
     {ARR_ELEM, 4, 13, SLM_E_FORMAT, "value type 13", "array of type 13"},
     {ARR_ELEM, 4, SLM_GGUF_ARR, SLM_E_UNSUPPORTED, "arrays of arrays", "nesting without end"},
     {FLAG, 1, 2, SLM_E_FORMAT, "no bool", "a bool of 2"},
     /* counts of arrays: CVE-2025-53630, CVE-2026-27940 (the first fix forgot a sum) */
-    {ARR_COUNT, 8, ((uint64_t)1 << 61) + 1, SLM_E_FORMAT, "ends inside list", "2^61+1 doubles wrap to 8 bytes"},
+    {ARR_COUNT, 8, ((uint64_t)1 << 61) + 1, SLM_E_FORMAT, "ends inside list",
+     "2^61+1 doubles wrap to 8 bytes"},
     {ARR_COUNT, 8, UINT64_MAX, SLM_E_FORMAT, "ends inside list", "2^64-1 doubles"},
     {STRS_COUNT, 8, (uint64_t)1 << 60, SLM_E_FORMAT, "ends inside words", "2^60 strings"},
-    {STRS_COUNT, 8, UINT64_MAX / 16 + 3, SLM_E_FORMAT, "ends inside words", "index of strings wraps"},
+    {STRS_COUNT, 8, UINT64_MAX / 16 + 3, SLM_E_FORMAT, "ends inside words",
+     "index of strings wraps"},
     /* alignment: division by zero, masks, far offsets */
     {ALIGN, 4, 0, SLM_E_FORMAT, "general.alignment", "alignment 0"},
     {ALIGN, 4, 24, SLM_E_FORMAT, "power of two", "alignment 24"},
     {ALIGN, 4, (uint32_t)1 << 31, SLM_E_FORMAT, "general.alignment", "alignment 2^31"},
     {ALIGN, 4, UINT32_MAX, SLM_E_FORMAT, "general.alignment", "alignment 2^32-1"},
     {ALIGN, 4, 1 << 20, SLM_E_FORMAT, "behind the end", "alignment that pushes the data out"},
-    {ALIGN_TYPE, 4, SLM_GGUF_F32, SLM_E_FORMAT, "is float32, want an integer", "alignment as float"},
+    {ALIGN_TYPE, 4, SLM_GGUF_F32, SLM_E_FORMAT, "is float32, want an integer",
+     "alignment as float"},
     /* shapes: CVE-2024-21802 (ne), CVE-2026-33298 (nbytes) */
     {NAME_LEN, 8, 0, SLM_E_FORMAT, "empty", "a tensor without a name"},
     {NAME_LEN, 8, UINT64_MAX, SLM_E_FORMAT, "ends inside", "tensor name length"},
@@ -302,8 +322,10 @@ static const struct {
     {W_TYPE, 4, 43, SLM_E_UNSUPPORTED, "type 43", "a type of the future"},
     {Q_TYPE, 4, 12, SLM_E_FORMAT, "impossible", "a type of longer blocks"},
     /* data outside of the file: CVE-2026-7482, CVE-2024-42478's cause */
-    {Q_OFFSET, 8, 1 << 20, SLM_E_FORMAT, "q: its 68 bytes reach behind", "offset behind the end"},
-    {Q_OFFSET, 8, UINT64_MAX - 31, SLM_E_FORMAT, "behind the end", "offset + size wraps to the start"},
+    {Q_OFFSET, 8, 1 << 20, SLM_E_FORMAT, "q: its 68 bytes reach behind",
+     "offset behind the end"},
+    {Q_OFFSET, 8, UINT64_MAX - 31, SLM_E_FORMAT, "behind the end",
+     "offset + size wraps to the start"},
     {Q_OFFSET, 8, 96, SLM_E_FORMAT, "behind the end", "the last bytes are missing"},
     {Q_OFFSET, 8, 4, SLM_E_FORMAT, "no multiple", "offset that is not aligned"},
     {Q_OFFSET, 8, 32, SLM_E_FORMAT, "share bytes", "two tensors share bytes"},
@@ -352,7 +374,8 @@ static void test_names_twice(void **state)
         put64(&o, (uint64_t)i * 32);
     }
     o.n += 128;
-    assert_refused(open_bytes(&o, o.n, &err), &err, SLM_E_FORMAT, "tensor same is there twice", "a tensor twice");
+    assert_refused(open_bytes(&o, o.n, &err), &err, SLM_E_FORMAT, "tensor same is there twice",
+                   "a tensor twice");
     o.n = 0;
     put(&o, "GGUF\3\0\0", 8);
     put64(&o, 0);
@@ -362,7 +385,8 @@ static void test_names_twice(void **state)
         put32(&o, 0);
         put(&o, "", 1);
     }
-    assert_refused(open_bytes(&o, o.n, &err), &err, SLM_E_FORMAT, "key same is there twice", "a key twice");
+    assert_refused(open_bytes(&o, o.n, &err), &err, SLM_E_FORMAT, "key same is there twice",
+                   "a key twice");
 }
 
 /* Every prefix is refused, every changed byte is met calmly. */
@@ -421,50 +445,71 @@ static void test_getters(void **state)
     assert_int_equal(n, 3);
     assert_int_equal(slm_gguf_int32(g, "absent", maybe, &n, &err), 0);
     assert_int_equal(n, 3);
-    assert_refused(slm_gguf_int32(g, "absent", few, &n, &err), &err, SLM_E_FORMAT, "absent is missing", "");
-    assert_refused(slm_gguf_int32(g, "minus", few, &n, &err), &err, SLM_E_FORMAT, "-1 is not within [1, 512]", "");
-    assert_refused(slm_gguf_int32(g, "huge", few, &n, &err), &err, SLM_E_FORMAT, "18446744073709551615", "");
-    assert_refused(slm_gguf_int32(g, "text", few, &n, &err), &err, SLM_E_FORMAT, "is string, want an integer", "");
-    assert_refused(slm_gguf_int32(g, "heads", few, &n, &err), &err, SLM_E_FORMAT, "an array of uint32", "");
-    assert_refused(slm_gguf_int32(g, "eps", few, &n, &err), &err, SLM_E_FORMAT, "is float64", "");
+    assert_refused(slm_gguf_int32(g, "absent", few, &n, &err), &err, SLM_E_FORMAT,
+                   "absent is missing", "");
+    assert_refused(slm_gguf_int32(g, "minus", few, &n, &err), &err, SLM_E_FORMAT,
+                   "-1 is not within [1, 512]", "");
+    assert_refused(slm_gguf_int32(g, "huge", few, &n, &err), &err, SLM_E_FORMAT,
+                   "18446744073709551615", "");
+    assert_refused(slm_gguf_int32(g, "text", few, &n, &err), &err, SLM_E_FORMAT,
+                   "is string, want an integer", "");
+    assert_refused(slm_gguf_int32(g, "heads", few, &n, &err), &err, SLM_E_FORMAT,
+                   "an array of uint32", "");
+    assert_refused(slm_gguf_int32(g, "eps", few, &n, &err), &err, SLM_E_FORMAT, "is float64",
+                   "");
     assert_int_equal(slm_gguf_float(g, "eps", SLM_GGUF_REQUIRED, &f, &err), 0);
     assert_true(f == 1e-5f);
     assert_int_equal(slm_gguf_float(g, "minus", SLM_GGUF_REQUIRED, &f, &err), 0);
     assert_true(f == -1);
-    assert_refused(slm_gguf_float(g, "text", SLM_GGUF_REQUIRED, &f, &err), &err, SLM_E_FORMAT, "want a number", "");
-    assert_refused(slm_gguf_bool(g, "layers", SLM_GGUF_REQUIRED, &b, &err), &err, SLM_E_FORMAT, "want a bool", "");
-    assert_refused(slm_gguf_str(g, "layers", SLM_GGUF_REQUIRED, &s, &err), &err, SLM_E_FORMAT, "want a string", "");
+    assert_refused(slm_gguf_float(g, "text", SLM_GGUF_REQUIRED, &f, &err), &err, SLM_E_FORMAT,
+                   "want a number", "");
+    assert_refused(slm_gguf_bool(g, "layers", SLM_GGUF_REQUIRED, &b, &err), &err, SLM_E_FORMAT,
+                   "want a bool", "");
+    assert_refused(slm_gguf_str(g, "layers", SLM_GGUF_REQUIRED, &s, &err), &err, SLM_E_FORMAT,
+                   "want a string", "");
     assert_int_equal(slm_gguf_ints(g, "heads", few, v, 3, &err), 0);
     assert_true(v[0] == 8 && v[1] == 4 && v[2] == 2);
     assert_int_equal(slm_gguf_ints(g, "layers", few, v, 3, &err), 0);
     assert_true(v[0] == 3 && v[1] == 3 && v[2] == 3);
     assert_int_equal(slm_gguf_ints(g, "flags", maybe, v, 3, &err), 0);
     assert_true(v[0] == 1 && v[1] == 0 && v[2] == 1);
-    assert_refused(slm_gguf_ints(g, "heads", few, v, 2, &err), &err, SLM_E_FORMAT, "3 values, want 2", "");
-    assert_refused(slm_gguf_ints(g, "scale", few, v, 3, &err), &err, SLM_E_FORMAT, "want integers", "");
-    assert_refused(slm_gguf_floats(g, "scale", SLM_GGUF_REQUIRED, fs, 3, &err), &err, SLM_E_FORMAT, "scale", "");
+    assert_refused(slm_gguf_ints(g, "heads", few, v, 2, &err), &err, SLM_E_FORMAT,
+                   "3 values, want 2", "");
+    assert_refused(slm_gguf_ints(g, "scale", few, v, 3, &err), &err, SLM_E_FORMAT,
+                   "want integers", "");
+    assert_refused(slm_gguf_floats(g, "scale", SLM_GGUF_REQUIRED, fs, 3, &err), &err,
+                   SLM_E_FORMAT, "scale", "");
     assert_int_equal(slm_gguf_floats(g, "heads", SLM_GGUF_REQUIRED, fs, 3, &err), 0);
     assert_true(fs[1] == 4);
     /* numbers where strings are wanted: tokenizer arrays cast without a look */
-    assert_refused(slm_gguf_array(g, "heads", SLM_GGUF_KIND_STR, SLM_GGUF_REQUIRED, &k, &err), &err, SLM_E_FORMAT,
-                   "an array of uint32, want an array of strings", "");
+    assert_refused(slm_gguf_array(g, "heads", SLM_GGUF_KIND_STR, SLM_GGUF_REQUIRED, &k, &err),
+                   &err, SLM_E_FORMAT, "an array of uint32, want an array of strings", "");
     assert_null(k);
-    assert_refused(slm_gguf_array(g, "layers", SLM_GGUF_KIND_INT, SLM_GGUF_REQUIRED, &k, &err), &err, SLM_E_FORMAT,
-                   "is uint64, want an array of integers", "");
-    assert_refused(slm_gguf_array(g, "flags", SLM_GGUF_KIND_INT, SLM_GGUF_REQUIRED, &k, &err), &err, SLM_E_FORMAT,
-                   "array of bool", "");
-    assert_int_equal(slm_gguf_array(g, "absent", SLM_GGUF_KIND_NUM, SLM_GGUF_OPTIONAL, &k, &err), 0);
+    assert_refused(slm_gguf_array(g, "layers", SLM_GGUF_KIND_INT, SLM_GGUF_REQUIRED, &k, &err),
+                   &err, SLM_E_FORMAT, "is uint64, want an array of integers", "");
+    assert_refused(slm_gguf_array(g, "flags", SLM_GGUF_KIND_INT, SLM_GGUF_REQUIRED, &k, &err),
+                   &err, SLM_E_FORMAT, "array of bool", "");
+    assert_int_equal(
+        slm_gguf_array(g, "absent", SLM_GGUF_KIND_NUM, SLM_GGUF_OPTIONAL, &k, &err), 0);
     assert_null(k);
     slm_gguf_close(&g);
 }
 
 /* ---- writing ---- */
 
-/* Writes tensors `first`..`last` of a set of four; their bytes count up from the tensor's number. */
+/* Writes tensors `first`..`last` of a set of four; their bytes count up from the tensor's
+ * number. */
 static void write_set(slm_gguf_out *w, int first, int last)
 {
-    static const struct { const char *name; enum slm_dtype type; int n_dims; uint64_t dim[4]; } t[4] = {
-        {"a", SLM_F32, 2, {7, 3}}, {"empty", SLM_F16, 2, {0, 5}}, {"b", SLM_Q4_K, 3, {2, 3, 512}},
+    static const struct {
+        const char *name;
+        enum slm_dtype type;
+        int n_dims;
+        uint64_t dim[4];
+    } t[4] = {
+        {"a", SLM_F32, 2, {7, 3}},
+        {"empty", SLM_F16, 2, {0, 5}},
+        {"b", SLM_Q4_K, 3, {2, 3, 512}},
         {"c", SLM_I8, 1, {33}},
     };
     slm_err err = {0};
@@ -525,7 +570,8 @@ static void test_round_trip(void **state)
     for (size_t i = 0; i < slm_gguf_key_count(from); i++) {
         const struct slm_gguf_key *a = slm_gguf_key_at(from, i), *b = slm_gguf_key_at(g, i);
         assert_string_equal(a->name, b->name);
-        assert_true(a->type == b->type && a->elem == b->elem && a->count == b->count && a->bytes == b->bytes);
+        assert_true(a->type == b->type && a->elem == b->elem && a->count == b->count &&
+                    a->bytes == b->bytes);
         assert_memory_equal(a->data, b->data, a->bytes);
     }
     assert_int_equal(int_of(g, "u8"), 200);
@@ -554,24 +600,29 @@ static void test_writer_refuses(void **state)
     uint64_t d1 = 33, big[2] = {(uint64_t)1 << 40, (uint64_t)1 << 40};
     assert_int_equal(slm_gguf_out_open(&w, &rt, path, &err), 0);
     slm_gguf_out_tensor(w, "q", SLM_Q4_0, &d1, 1);
-    assert_refused(slm_gguf_out_begin(w, &err), &err, SLM_E_FORMAT, "tensor q", "a row of 33 in blocks of 32");
+    assert_refused(slm_gguf_out_begin(w, &err), &err, SLM_E_FORMAT, "tensor q",
+                   "a row of 33 in blocks of 32");
     slm_gguf_out_close(&w);
     assert_int_equal(slm_gguf_out_open(&w, &rt, path, &err), 0);
     slm_gguf_out_tensor(w, "q", SLM_F32, big, 2);
-    assert_refused(slm_gguf_out_begin(w, &err), &err, SLM_E_FORMAT, "tensor q", "a size beyond 64 bits");
+    assert_refused(slm_gguf_out_begin(w, &err), &err, SLM_E_FORMAT, "tensor q",
+                   "a size beyond 64 bits");
     slm_gguf_out_close(&w);
     assert_int_equal(slm_gguf_out_open(&w, &rt, path, &err), 0);
     slm_gguf_out_tensor(w, "q", SLM_U16, &d1, 1);
-    assert_refused(slm_gguf_out_begin(w, &err), &err, SLM_E_UNSUPPORTED, "tensor q", "a type that GGUF lacks");
+    assert_refused(slm_gguf_out_begin(w, &err), &err, SLM_E_UNSUPPORTED, "tensor q",
+                   "a type that GGUF lacks");
     slm_gguf_out_close(&w);
     assert_int_equal(slm_gguf_out_open(&w, &rt, path, &err), 0);
     slm_gguf_out_tensor(w, "q", SLM_I8, &d1, 1);
     assert_int_equal(slm_gguf_out_begin(w, &err), 0);
     assert_int_equal(slm_gguf_out_data(w, "12345", 5, &err), 0);
-    assert_refused(slm_gguf_out_commit(w, &err), &err, SLM_E_INTERNAL, "missing", "commit before the end");
+    assert_refused(slm_gguf_out_commit(w, &err), &err, SLM_E_INTERNAL, "missing",
+                   "commit before the end");
     slm_gguf_out_close(&w);
     assert_false(slm_path_is_file(path));
-    assert_refused(slm_gguf_out_open(&w, &rt, in_folder("no/such/x.gguf"), &err), &err, 0, "x.gguf", "no folder");
+    assert_refused(slm_gguf_out_open(&w, &rt, in_folder("no/such/x.gguf"), &err), &err, 0,
+                   "x.gguf", "no folder");
     assert_null(w);
 }
 
@@ -625,13 +676,18 @@ static void test_split_lies(void **state)
     slm_err err = {0};
     if (open_lies((struct lies){4, 1, 2, false, NULL}, &err))
         fail_msg("%s", err.msg);
-    assert_refused(open_lies((struct lies){5, 1, 2, false, NULL}, &err), &err, SLM_E_FORMAT, "5 tensors", "total");
-    assert_refused(open_lies((struct lies){-1, 1, 2, false, NULL}, &err), &err, SLM_E_FORMAT, "-1", "total");
-    assert_refused(open_lies((struct lies){4, 0, 2, false, NULL}, &err), &err, SLM_E_FORMAT, "part 1 of 2", "no");
-    assert_refused(open_lies((struct lies){4, 1, 3, false, NULL}, &err), &err, SLM_E_FORMAT, "part 2 of 3", "count");
-    assert_refused(open_lies((struct lies){4, 1, 2, true, NULL}, &err), &err, SLM_E_FORMAT, "a is there twice", "twice");
-    assert_refused(open_lies((struct lies){4, 1, 2, false, "other.gguf"}, &err), &err, SLM_E_FORMAT,
-                   "must end in -00001-of-00002.gguf", "name");
+    assert_refused(open_lies((struct lies){5, 1, 2, false, NULL}, &err), &err, SLM_E_FORMAT,
+                   "5 tensors", "total");
+    assert_refused(open_lies((struct lies){-1, 1, 2, false, NULL}, &err), &err, SLM_E_FORMAT,
+                   "-1", "total");
+    assert_refused(open_lies((struct lies){4, 0, 2, false, NULL}, &err), &err, SLM_E_FORMAT,
+                   "part 1 of 2", "no");
+    assert_refused(open_lies((struct lies){4, 1, 3, false, NULL}, &err), &err, SLM_E_FORMAT,
+                   "part 2 of 3", "count");
+    assert_refused(open_lies((struct lies){4, 1, 2, true, NULL}, &err), &err, SLM_E_FORMAT,
+                   "a is there twice", "twice");
+    assert_refused(open_lies((struct lies){4, 1, 2, false, "other.gguf"}, &err), &err,
+                   SLM_E_FORMAT, "must end in -00001-of-00002.gguf", "name");
 }
 
 /* Cut at every 4 KB of a longer file: refused, by name. */
@@ -656,7 +712,8 @@ static void test_cut_pages(void **state)
     fclose(f);
     for (size_t n = 0; n < all.n; n += 4096) {
         write_file(path, all.b, n);
-        assert_refused(slm_gguf_open(&g, &rt, path, &err), &err, SLM_E_FORMAT, "pages.gguf", "cut");
+        assert_refused(slm_gguf_open(&g, &rt, path, &err), &err, SLM_E_FORMAT, "pages.gguf",
+                       "cut");
     }
 }
 
@@ -702,13 +759,13 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values), cmocka_unit_test(test_tensor_types),
-        cmocka_unit_test(test_odd_but_good), cmocka_unit_test(test_refused_files),
-        cmocka_unit_test(test_broken), cmocka_unit_test(test_names_twice),
+        cmocka_unit_test(test_values),          cmocka_unit_test(test_tensor_types),
+        cmocka_unit_test(test_odd_but_good),    cmocka_unit_test(test_refused_files),
+        cmocka_unit_test(test_broken),          cmocka_unit_test(test_names_twice),
         cmocka_unit_test(test_cut_and_flipped), cmocka_unit_test(test_getters),
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_writer_refuses),
-        cmocka_unit_test(test_split), cmocka_unit_test(test_split_lies), cmocka_unit_test(test_cut_pages),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_round_trip),      cmocka_unit_test(test_writer_refuses),
+        cmocka_unit_test(test_split),           cmocka_unit_test(test_split_lies),
+        cmocka_unit_test(test_cut_pages),       cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, kit_open, kit_close);
 }

@@ -1,9 +1,8 @@
-/* Element types: blocks with known values, inputs with known bytes, and the small floats against
- * arithmetic. tests/data/quants/blocks.bin is a row of records "kind type length\n" + bytes:
- *   input f32   the values that the `from` records were made of
- *   to T        blocks, then a 64-bit FNV-1a of each block's float32 values
- *   from T      the bytes that `input` must give
- * An argument names another such file. */
+/* Element types: blocks with known values, inputs with known bytes, and the small floats
+ * against arithmetic. tests/data/quants/blocks.bin is a row of records, each a line
+ * "kind type length" and that many bytes. Kind "input" holds the float32 values that the "from"
+ * records were made of; "to": blocks, then a 64-bit FNV-1a of each block's float32 values;
+ * "from": the bytes that the input must give. An argument names another such file. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -47,7 +46,8 @@ static int check_to(enum slm_dtype t, const uint8_t *body, size_t n)
     return bad;
 }
 
-static int check_from(enum slm_dtype t, const float *in, size_t count, const uint8_t *body, size_t n)
+static int check_from(enum slm_dtype t, const float *in, size_t count, const uint8_t *body,
+                      size_t n)
 {
     assert_non_null(kern.from_f32[t]);
     assert_int_equal(slm_row_bytes(t, count), n);
@@ -101,7 +101,8 @@ static void test_blocks(void **state)
 static double by_definition(unsigned bits, int exp_bits, int man_bits, int bias)
 {
     unsigned m = bits & ((1u << man_bits) - 1), e = bits >> man_bits & ((1u << exp_bits) - 1);
-    double v = e ? ldexp(1.0 + ldexp(m, -man_bits), (int)e - bias) : ldexp(m, 1 - bias - man_bits);
+    double v =
+        e ? ldexp(1.0 + ldexp(m, -man_bits), (int)e - bias) : ldexp(m, 1 - bias - man_bits);
     return bits >> (exp_bits + man_bits) & 1 ? -v : v;
 }
 
@@ -205,11 +206,13 @@ static void test_plain(void **state)
     assert_true(y[0] == -128 && y[1] == 127);
 }
 
-/* Values no quantiser likes: nothing may crash, and what comes back is what the type can say. */
+/* Values no quantiser likes: nothing may crash, and what comes back is what the type can say.
+ */
 static void test_hostile_values(void **state)
 {
     (void)state;
-    static const float nasty[] = {NAN, INFINITY, -INFINITY, 3.4e38f, -3.4e38f, 1e-45f, -0.0f, 0.0f};
+    static const float nasty[] = {NAN,      INFINITY, -INFINITY, 3.4e38f,
+                                  -3.4e38f, 1e-45f,   -0.0f,     0.0f};
     float x[256];
     uint8_t out[512];
     for (unsigned k = 0; k < 64; k++) {
