@@ -138,14 +138,6 @@ static void read_sizes(struct reader *r, struct slm_hparams *hp)
     hp->parallel = f->resid == SLM_RESID_EITHER && slm_source_find(r->s, "blk.0.ffn_norm.weight") < 0;
 }
 
-/* llama.cpp scales queries by the head's width, but for the largest models of the two families that
- * name a scalar, which it tells by their depth: there by the width a head would have had. */
-static void read_scale(struct slm_hparams *hp)
-{
-    bool largest = hp->family->query_scalar && (hp->layers == (hp->family->qk_norm ? 62 : 46));
-    hp->attn_scale = 1 / sqrtf(largest ? (float)hp->width / (float)hp->heads : (float)hp->head_width);
-}
-
 static enum slm_rope_kind rope_kind(struct reader *r)
 {
     struct slm_gguf_str t = {"none", 4};
@@ -188,6 +180,8 @@ static void read_rope(struct reader *r, struct slm_hparams *hp)
         p->kind = SLM_ROPE_LONG;
     else if ((p->long_f || p->short_f || p->kind == SLM_ROPE_LONG) && !r->rc)
         r->rc = slm_fail(r->err, SLM_E_FORMAT, "%s: longrope wants both rope_factors_long and rope_factors_short", r->s->path);
+    if (p->kind == SLM_ROPE_YARN && p->attn_factor > 0 && p->factor > 1) /* there it comes on top of the rule */
+        p->attn_factor *= 0.1f * logf(p->factor) + 1;
     if (p->kind == SLM_ROPE_LONG && !slm_gguf_find(r->s->gguf, key_of(r, "rope.scaling.attn_factor")))
         p->attn_factor = 1; /* files from before the key: llama.cpp scales by nothing */
     float beta = get_num(r, "attention.temperature_scale", SLM_GGUF_OPTIONAL, 0);
@@ -265,8 +259,10 @@ int slm_config_gguf(struct slm_hparams *hp, const struct slm_source *s, slm_err 
     read_sizes(&r, hp);
     if (r.rc)
         return r.rc;
-    read_scale(hp);
-    r.rc = slm_hparams_alloc(hp, s, err);
+    /* a key of our own, for where the rule of other readers is wrong */
+    hp->attn_scale = get_num(&r, "attention.scale", SLM_GGUF_OPTIONAL, slm_hparams_gguf_scale(hp));
+    if (!r.rc)
+        r.rc = slm_hparams_alloc(hp, s, err);
     if (!r.rc && (hp->rot > hp->head_width || hp->rot % 2))
         r.rc = slm_fail(err, SLM_E_FORMAT, "%s: %d of %d columns of a head rotate", s->path, hp->rot, hp->head_width);
     if (!r.rc)

@@ -264,8 +264,10 @@ static void read_windows(struct reader *r, struct slm_hparams *hp)
 {
     bool given = slm_json_find(r->j, "sliding_window") != NULL; /* null: none */
     int window = get_int(r, "sliding_window", given ? 0 : hp->family->silent.window);
-    if (find(r, "sliding_window") && window < 1)
+    if (hp->family->window != SLM_WIN_NONE && find(r, "sliding_window") && window < 1)
         wrong(r, "sliding_window", "below 1");
+    if (hp->family->window == SLM_WIN_NONE)
+        window = 0;
     if (hp->family->window == SLM_WIN_UPPER && !slm_json_bool(find(r, "use_sliding_window"), false))
         window = 0;
     int period = get_int(r, "sliding_window_pattern", get_int(r, "_sliding_window_pattern", 6));

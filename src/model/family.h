@@ -13,8 +13,9 @@ enum slm_resid {
 };
 /* Normalisation of queries and keys before rotation. */
 enum slm_qk_norm { SLM_QK_NONE, SLM_QK_SHARED /* one weight for all heads */, SLM_QK_OWN /* if there: one a head */ };
-/* Which layers see a window, where the file has one and does not say itself. */
-enum slm_window_rule { SLM_WIN_ALL, SLM_WIN_EVEN, SLM_WIN_FIVE_OF_SIX, SLM_WIN_UPPER };
+/* Which layers see a window, where the file has one and does not say itself. NONE: config.json's is
+ * not meant (GGUF's is: it calls several families by one name). */
+enum slm_window_rule { SLM_WIN_NONE, SLM_WIN_ALL, SLM_WIN_EVEN, SLM_WIN_FIVE_OF_SIX, SLM_WIN_UPPER };
 /* Matrices kept as one. */
 enum slm_fuse { SLM_FUSE_NONE, SLM_FUSE_QKV_AND_GATE_UP };
 

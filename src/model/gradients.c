@@ -32,16 +32,6 @@ static int build(struct grads *g, int n, slm_err *err)
     return slm_prog_plan(g->prog, err);
 }
 
-/* Rotation of neighbours wants rows of q and k interleaved; Hugging Face has the halves of a head
- * behind each other. The row of ours that is row r there. */
-static int own_row(const slm_model *m, const struct slm_slot_row *row, int r)
-{
-    if (row->pairs == SLM_DIM_1 || !m->hp.pairs)
-        return r;
-    int c = m->hp.head_width, i = r % c;
-    return r - i + (i < c / 2 ? 2 * i : 2 * (i - c / 2) + 1);
-}
-
 /* The tensor names that one weight has in a folder, and how many elements each. */
 static void name_part(const slm_model *m, int i, int part, char out[192])
 {
@@ -78,8 +68,11 @@ static int write_part(const struct grads *g, slm_st_out *out, int i, int part, s
     size_t units = (size_t)(head ? 1 : bias ? w->cols : w->rows), unit = (size_t)(bias ? 1 : w->cols);
     const float *p = g->of[i] + (size_t)part * units * unit;
     int rc = 0;
-    for (size_t r = 0; r < units && !rc; r++)
-        rc = slm_st_out_data(out, p + (size_t)own_row(g->m, row, (int)r) * unit, unit * sizeof *p, err);
+    bool pairs = row->pairs != SLM_DIM_1 && g->m->hp.pairs;
+    for (size_t r = 0; r < units && !rc; r++) {
+        size_t from = pairs ? (size_t)slm_row_in_pairs(g->m->hp.head_width, (int)r) : r;
+        rc = slm_st_out_data(out, p + from * unit, unit * sizeof *p, err);
+    }
     return rc;
 }
 

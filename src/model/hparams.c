@@ -65,12 +65,19 @@ int slm_hparams_check(struct slm_hparams *hp, const char *name, slm_err *err)
     return 0;
 }
 
+float slm_hparams_gguf_scale(const struct slm_hparams *hp)
+{
+    bool largest = hp->family->query_scalar && hp->layers == (hp->family->qk_norm ? 62 : 46);
+    return 1 / sqrtf(largest ? (float)hp->width / (float)hp->heads : (float)hp->head_width);
+}
+
 void slm_hparams_windows(struct slm_hparams *hp, int window, int upper, int period)
 {
     int six = period > 0 ? period : 6;
     for (int l = 0; l < hp->layers; l++) {
         bool slides = true;
         switch (hp->family->window) {
+        case SLM_WIN_NONE:
         case SLM_WIN_ALL: break;
         case SLM_WIN_EVEN: slides = l % 2 == 0; break;
         case SLM_WIN_FIVE_OF_SIX: slides = (l + 1) % six != 0; break;

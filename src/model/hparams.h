@@ -52,6 +52,10 @@ enum { SLM_MAX_LAYERS = 4096, SLM_MAX_WIDTH = 1 << 20, SLM_MAX_CONTEXT = 1 << 24
 
 /* Checks numbers against each other; name is the file's. Fills what follows from the rest. */
 int slm_hparams_check(struct slm_hparams *hp, const char *name, slm_err *err);
+/* The softmax scale that GGUF files imply: by the head's width, but for the largest models of the two
+ * families that name a scalar, which llama.cpp tells by their depth: there by the width that D / H would
+ * be. */
+float slm_hparams_gguf_scale(const struct slm_hparams *hp);
 /* Windows by the family's rule for every layer; window 0: none. upper: first layer of SLM_WIN_UPPER;
  * period: SLM_WIN_FIVE_OF_SIX's, 0: 6. Arrays must be there. */
 void slm_hparams_windows(struct slm_hparams *hp, int window, int upper, int period);

@@ -123,6 +123,18 @@ const struct slm_slot_row *slm_slot_find(const struct slm_hparams *hp, enum slm_
     return NULL;
 }
 
+int slm_row_in_pairs(int c, int r)
+{
+    int i = r % c;
+    return r - i + (i < c / 2 ? 2 * i : 2 * (i - c / 2) + 1);
+}
+
+int slm_row_in_halves(int c, int r)
+{
+    int i = r % c;
+    return r - i + i / 2 + (i % 2) * (c / 2);
+}
+
 /* Patterns come from the table above only. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"

@@ -61,6 +61,11 @@ enum slm_need slm_slot_need(const struct slm_hparams *hp, const struct slm_slot_
 /* The row that applies to a slot, or NULL. */
 const struct slm_slot_row *slm_slot_find(const struct slm_hparams *hp, enum slm_slot slot);
 
+/* Rows of a head, c of them, in the two orders: rotation of neighbours (GGUF, where the family has
+ * gguf_pairs) and of halves (Hugging Face). Which row of the other order is row r of this one? */
+int slm_row_in_pairs(int c, int r);  /* r counts in halves */
+int slm_row_in_halves(int c, int r); /* r counts in pairs */
+
 /* Names; layer and part where the pattern has them. */
 void slm_slot_name_gguf(char out[128], const struct slm_slot_row *row, int layer);
 void slm_slot_name_gguf_part(char out[128], const struct slm_slot_row *row, int layer, int part);

@@ -1,0 +1,193 @@
+/* Converting a model: opened and bound as for running, so that what cannot be run is not converted
+ * either; then written row by row in the other dialect, converted on all threads. */
+#include "model/convert.h"
+
+#include <string.h>
+
+#include "kernels/kernels.h"
+
+#define BLOCK_BYTES ((size_t)8 << 20)
+
+void slm_convert_opts_init(slm_convert_opts *o)
+{
+    memset(o, 0, sizeof *o);
+}
+
+const slm_tokenizer *slm_convert_tokenizer(const struct slm_convert *c)
+{
+    return c->other ? c->other : c->m->tok;
+}
+
+enum slm_dtype slm_convert_type(const struct slm_convert *c, int i, bool gguf)
+{
+    const struct slm_weight *w = &c->m->weight[i];
+    enum slm_slot_kind kind = c->m->row[i]->kind;
+    bool matrix = kind == SLM_SLOT_MATRIX || kind == SLM_SLOT_EXPERTS;
+    enum slm_dtype stored = slm_dtypes[w->type].block > 1 && !gguf ? SLM_F16 : w->type;
+    if (!matrix || (gguf && c->m->row[i]->slot == SLM_W_ROUTER))
+        return gguf ? SLM_F32 : c->type >= 0 ? (enum slm_dtype)c->type : stored;
+    if (c->type < 0)
+        return stored;
+    if (w->cols % slm_dtypes[c->type].block == 0)
+        return (enum slm_dtype)c->type;
+    return w->type == SLM_F32 ? SLM_F32 : slm_dtypes[w->type].block > 1 ? SLM_F16 : w->type;
+}
+
+/* One block of rows on its way from the model to the output. */
+struct job {
+    struct slm_convert *c;
+    const struct slm_weight *w;
+    const struct slm_slot_row *row;
+    const struct slm_convert_part *part;
+    int first, n;         /* rows of the output, counted through the parts */
+    size_t bytes;         /* of an output row */
+    float *scratch;       /* (threads, cols) */
+    float *spare;         /* (cols) for the one row of a vector */
+};
+
+static const uint8_t *source_row(const struct job *j, int r)
+{
+    const slm_model *m = j->c->m;
+    int part = j->part->part + r / j->w->rows, k = r % j->w->rows;
+    if (j->row->pairs != SLM_DIM_1 && j->row->rows != SLM_DIM_1 && j->c->pairs != m->hp.pairs)
+        k = j->c->pairs ? slm_row_in_halves(m->hp.head_width, k) : slm_row_in_pairs(m->hp.head_width, k);
+    return j->w->part[part] + (size_t)k * j->w->stride;
+}
+
+/* Norms change by the difference of shifts; the biases of q and k are permuted like rows. */
+static void adjust(const struct job *j, float *x)
+{
+    const slm_model *m = j->c->m;
+    int n = j->w->cols, c = m->hp.head_width;
+    if (j->row->kind == SLM_SLOT_NORM)
+        for (int i = 0; i < n; i++)
+            x[i] += m->hp.norm_shift - j->c->shift;
+    if (j->row->pairs == SLM_DIM_1 || j->row->rows != SLM_DIM_1 || j->c->pairs == m->hp.pairs)
+        return;
+    memcpy(j->spare, x, (size_t)n * sizeof *x);
+    for (int i = 0; i < n; i++)
+        x[i] = j->spare[j->c->pairs ? slm_row_in_halves(c, i) : slm_row_in_pairs(c, i)];
+}
+
+static bool as_is(const struct job *j)
+{
+    return j->w->type == j->part->type && j->row->kind != SLM_SLOT_NORM &&
+           (j->row->pairs == SLM_DIM_1 || j->row->rows != SLM_DIM_1);
+}
+
+static void convert_block(int ith, int nth, void *arg)
+{
+    const struct job *j = arg;
+    const struct slm_kern *kern = j->c->m->rt->kern;
+    size_t lo, hi;
+    slm_split((size_t)j->n, 1, ith, nth, &lo, &hi);
+    float *x = j->scratch + (size_t)ith * (size_t)j->w->cols;
+    for (size_t r = lo; r < hi; r++) {
+        const uint8_t *from = source_row(j, j->first + (int)r);
+        uint8_t *to = j->c->block + r * j->bytes;
+        if (as_is(j)) {
+            memcpy(to, from, j->bytes);
+            continue;
+        }
+        kern->to_f32[j->w->type](x, from, (size_t)j->w->cols);
+        adjust(j, x);
+        kern->from_f32[j->part->type](to, x, (size_t)j->w->cols);
+    }
+}
+
+static int progress(struct slm_convert *c, size_t n, slm_err *err)
+{
+    c->done += n;
+    return c->o->progress && c->o->progress(c->o->progress_arg, c->done, c->total)
+               ? slm_fail(err, SLM_E_CANCELLED, "conversion stopped")
+               : 0;
+}
+
+int slm_convert_rows(struct slm_convert *c, const struct slm_convert_part *part, slm_convert_sink *sink,
+                     void *arg, slm_err *err)
+{
+    slm_model *m = c->m;
+    struct job j = {.c = c, .w = &m->weight[part->weight], .row = m->row[part->weight], .part = part};
+    int all = part->row >= 0 ? 1 : part->parts * j.w->rows, from = part->row >= 0 ? part->row : 0, rc = 0;
+    j.bytes = slm_row_bytes(part->type, (size_t)j.w->cols);
+    size_t most = c->block_bytes / j.bytes, threads = (size_t)slm_pool_threads(m->rt->pool);
+    j.scratch = slm_alloc_n(m->rt, SLM_MEM_MODEL, (threads + 1) * (size_t)j.w->cols, sizeof *j.scratch);
+    if (!j.scratch || !most) {
+        slm_free(m->rt, j.scratch);
+        return slm_fail_mem(err, j.w->name, j.bytes);
+    }
+    j.spare = j.scratch + threads * (size_t)j.w->cols;
+    for (int r = 0; r < all && !rc; r += j.n) {
+        j.first = from + r;
+        j.n = (size_t)(all - r) < most ? all - r : (int)most;
+        slm_pool_run(m->rt->pool, convert_block, &j);
+        rc = sink(arg, c->block, (size_t)j.n * j.bytes, err);
+        if (!rc)
+            rc = progress(c, (size_t)j.n * j.bytes, err);
+    }
+    slm_free(m->rt, j.scratch);
+    return rc;
+}
+
+/* A type that can be written, and rows that it divides; what it does not divide is said. */
+static int check_type(struct slm_convert *c, slm_err *err)
+{
+    slm_model *m = c->m;
+    c->type = -1;
+    if (c->o->type) {
+        c->type = slm_dtype_of_name(c->o->type);
+        const struct slm_dtype_info *d = c->type >= 0 ? &slm_dtypes[c->type] : NULL;
+        bool number = d && (d->block > 1 || c->type == SLM_F32 || c->type == SLM_F16 || c->type == SLM_BF16);
+        if (!number || d->gguf < 0 || c->type == SLM_Q8_K || c->type == SLM_Q8_1)
+            return slm_fail(err, SLM_E_ARG, "type '%s' is no weight type", c->o->type);
+        if (!m->rt->kern->from_f32[c->type])
+            return slm_fail(err, SLM_E_UNSUPPORTED, "type %s can be read, but not yet written", d->name);
+        if (c->o->to_folder && d->block > 1)
+            return slm_fail(err, SLM_E_UNSUPPORTED, "a Hugging Face folder holds f32, f16 or bf16, not %s", d->name);
+    }
+    for (int i = 0; i < m->n_weights && c->type >= 0; i++)
+        if (m->row[i]->rows != SLM_DIM_1 && m->weight[i].cols % slm_dtypes[c->type].block)
+            slm_log(m->rt, SLM_LOG_WARN, "%s stays %s: rows of %d are no multiple of %d", m->weight[i].name,
+                    slm_dtypes[slm_convert_type(c, i, !c->o->to_folder)].name, m->weight[i].cols,
+                    slm_dtypes[c->type].block);
+    return 0;
+}
+
+static int prepare(struct slm_convert *c, slm_err *err)
+{
+    slm_model *m = c->m;
+    c->block_bytes = BLOCK_BYTES;
+    int rc = check_type(c, err);
+    for (int i = 0; i < m->n_weights && !rc; i++) {
+        const struct slm_weight *w = &m->weight[i];
+        size_t bytes = slm_row_bytes(slm_convert_type(c, i, !c->o->to_folder), (size_t)w->cols);
+        c->total += bytes * (uint64_t)w->rows * (uint64_t)w->parts;
+        if (bytes > c->block_bytes)
+            c->block_bytes = bytes;
+    }
+    if (!rc && c->o->tokenizer)
+        rc = slm_tokenizer_open(&c->other, m->rt, c->o->tokenizer, err);
+    if (!rc && c->other && slm_tokenizer_size(c->other) > m->hp.vocab)
+        rc = slm_fail(err, SLM_E_ARG, "%s: %d tokens, the model's vocabulary has %d", c->o->tokenizer,
+                      slm_tokenizer_size(c->other), m->hp.vocab);
+    if (!rc && !(c->block = slm_alloc(m->rt, SLM_MEM_MODEL, c->block_bytes)))
+        rc = slm_fail_mem(err, "conversion", c->block_bytes);
+    return rc;
+}
+
+int slm_model_convert(slm_runtime *rt, const char *in, const char *out, const slm_convert_opts *o, slm_err *err)
+{
+    static const slm_convert_opts none;
+    struct slm_convert c = {.o = o ? o : &none};
+    slm_model_opts mo = {.allow_no_tokenizer = 1};
+    int rc = slm_model_open(&c.m, rt, in, &mo, err);
+    if (!rc)
+        rc = prepare(&c, err);
+    if (!rc)
+        rc = c.o->to_folder ? slm_convert_folder(&c, out, err) : slm_convert_gguf(&c, out, err);
+    if (c.m)
+        slm_free(rt, c.block);
+    slm_tokenizer_close(&c.other);
+    slm_model_close(&c.m);
+    return rc;
+}
