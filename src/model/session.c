@@ -112,6 +112,7 @@ void slm_session_close(slm_session **ps)
     *ps = NULL;
 }
 
+const slm_model *slm_session_model(const slm_session *s) { return s->m; }
 int slm_session_context(const slm_session *s) { return s->context; }
 int slm_session_length(const slm_session *s) { return s->n; }
 const int32_t *slm_session_ids(const slm_session *s) { return s->ids; }
