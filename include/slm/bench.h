@@ -8,7 +8,8 @@
 extern "C" {
 #endif
 
-/* Measured with the runtime's threads, at its CPU level. Each is the best of several short runs. */
+/* Measured with the runtime's threads, at its CPU level. Each is the best of several short
+ * runs. */
 typedef struct slm_bench_peaks {
     double read_gbs;    /* memory read, 10^9 bytes a second */
     double f32_gflops;  /* multiply and add count one each */

@@ -20,11 +20,12 @@ enum slm_log_level { SLM_LOG_ERROR, SLM_LOG_WARN, SLM_LOG_INFO, SLM_LOG_DEBUG };
 typedef void slm_log_fn(void *arg, int level, const char *line);
 
 typedef struct slm_runtime_opts {
-    int threads;         /* 0: as many as the machine has cores */
-    const char *cpu;     /* highest CPU level to use ("generic", "avx2" ...), NULL: $SLM_CPU or the best */
-    slm_log_fn *log;     /* NULL: silent */
+    int threads; /* 0: as many as the machine has cores */
+    const char
+        *cpu; /* highest CPU level to use ("generic", "avx2" ...), NULL: $SLM_CPU or the best */
+    slm_log_fn *log; /* NULL: silent */
     void *log_arg;
-    int64_t fail_alloc;  /* tests: fail the Nth allocation from now (1 = next), 0: never */
+    int64_t fail_alloc; /* tests: fail the Nth allocation from now (1 = next), 0: never */
 } slm_runtime_opts;
 
 SLM_API void slm_runtime_opts_init(slm_runtime_opts *o);
@@ -53,7 +54,8 @@ SLM_API void slm_runtime_memory(const slm_runtime *rt, slm_mem_stats *out);
 SLM_API const char *slm_version(void);
 
 /* A growing text or byte string handed out by the library: zero-initialise with `= {0}` and
- * release with slm_text_release. `data` is NUL-terminated behind `len` bytes, or NULL when empty. */
+ * release with slm_text_release. `data` is NUL-terminated behind `len` bytes, or NULL when
+ * empty. */
 typedef struct slm_text {
     char *data;
     size_t len;

@@ -1,8 +1,8 @@
 /* Status codes and the error that every fallible call of slm can fill in.
  *
- * A call that can fail for a reason outside the program returns 0 or a negative SLM_E_* and takes
- * a `slm_err *` last, which may be NULL. The code is for programs, the message for people: it names
- * the file and the thing. On success the error is untouched. */
+ * A call that can fail for a reason outside the program returns 0 or a negative SLM_E_* and
+ * takes a `slm_err *` last, which may be NULL. The code is for programs, the message for
+ * people: it names the file and the thing. On success the error is untouched. */
 #ifndef SLM_STATUS_H
 #define SLM_STATUS_H
 

@@ -17,10 +17,11 @@ SLM_API int slm_template_new(slm_template **out, slm_runtime *rt, const char *sr
 SLM_API void slm_template_free(slm_template *t);
 
 typedef struct slm_template_opts {
-    int64_t now;            /* clock of strftime_now, seconds since 1970 in local civil time; INT64_MIN: the wall clock */
-    size_t max_output;      /* bytes, 0: 16 MiB */
-    uint64_t max_steps;     /* evaluation steps, 0: 50 million */
-    int max_depth;          /* nesting of calls, 0: 200 */
+    int64_t now; /* clock of strftime_now, seconds since 1970 in local civil time; INT64_MIN:
+                    the wall clock */
+    size_t max_output;  /* bytes, 0: 16 MiB */
+    uint64_t max_steps; /* evaluation steps, 0: 50 million */
+    int max_depth;      /* nesting of calls, 0: 200 */
 } slm_template_opts;
 SLM_API void slm_template_opts_init(slm_template_opts *o);
 
@@ -33,8 +34,8 @@ SLM_API int slm_template_render(const slm_template *t, const char *json, size_t 
 SLM_API int slm_template_chat(const slm_template *t, const char *json, size_t n,
                               const slm_template_opts *o, slm_text *out, slm_err *err);
 
-/* The built-in template of a family or style ("llama2", "llama3", "chatml", "gemma", "phi3" ...);
- * NULL when there is none. The text is static. */
+/* The built-in template of a family or style ("llama2", "llama3", "chatml", "gemma", "phi3"
+ * ...); NULL when there is none. The text is static. */
 SLM_API const char *slm_template_builtin(const char *style);
 
 #ifdef __cplusplus

@@ -18,8 +18,7 @@ static void count_in(struct slm_heap *h, enum slm_mem tag, size_t n)
 {
     size_t now = atomic_fetch_add(&h->bytes, n) + n;
     size_t peak = atomic_load(&h->peak);
-    while (now > peak && !atomic_compare_exchange_weak(&h->peak, &peak, now)) {
-    }
+    while (now > peak && !atomic_compare_exchange_weak(&h->peak, &peak, now)) {}
     atomic_fetch_add(&h->by[tag], n);
     atomic_fetch_add(&h->blocks, 1);
     atomic_fetch_add(&h->count, 1);

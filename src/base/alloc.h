@@ -6,7 +6,8 @@
 #include <stddef.h>
 #include "base/state.h"
 
-/* n bytes, not cleared; NULL when there is no memory. n may be 0 (a block that may be freed). */
+/* n bytes, not cleared; NULL when there is no memory. n may be 0 (a block that may be freed).
+ */
 void *slm_alloc(slm_runtime *rt, enum slm_mem tag, size_t n);
 /* The same cleared; and count * size with the product checked. */
 void *slm_zalloc(slm_runtime *rt, enum slm_mem tag, size_t n);
@@ -18,7 +19,8 @@ void slm_free(slm_runtime *rt, void *p);
 
 /* Room for one more element in a list: doubles *cap when n == *cap. 0 or SLM_E_NOMEM.
  *   if (slm_grow(rt, SLM_MEM_TEXT, (void **)&list, n, &cap, sizeof *list)) ... */
-int slm_grow(slm_runtime *rt, enum slm_mem tag, void **list, size_t n, size_t *cap, size_t size);
+int slm_grow(slm_runtime *rt, enum slm_mem tag, void **list, size_t n, size_t *cap,
+             size_t size);
 
 /* *out = a * b (a + b); false when it does not fit. */
 static inline bool slm_mul_ok(size_t a, size_t b, size_t *out)

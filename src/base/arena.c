@@ -1,5 +1,5 @@
-/* Arenas: blocks that double, cut from the front, freed together. Under AddressSanitizer each piece
- * gets a block of its own, so that overruns are seen. */
+/* Arenas: blocks that double, cut from the front, freed together. Under AddressSanitizer each
+ * piece gets a block of its own, so that overruns are seen. */
 #include "base/arena.h"
 
 #include <string.h>
@@ -36,7 +36,8 @@ static struct slm_arena_block *block_new(struct slm_arena *a, size_t n)
     if (size < n || ALONE)
         size = n;
     size_t whole;
-    struct slm_arena_block *b = slm_add_ok(size, FIRST, &whole) ? slm_zalloc(a->rt, a->tag, whole) : NULL;
+    struct slm_arena_block *b =
+        slm_add_ok(size, FIRST, &whole) ? slm_zalloc(a->rt, a->tag, whole) : NULL;
     if (!b)
         return NULL;
     b->size = size;

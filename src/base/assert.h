@@ -1,5 +1,5 @@
-/* Broken promises of our own callers. SLM_ASSERT stays on in cold code; SLM_DASSERT is for debug
- * builds. Neither may depend on data from outside: that is slm_fail's. */
+/* Broken promises of our own callers. SLM_ASSERT stays on in cold code; SLM_DASSERT is for
+ * debug builds. Neither may depend on data from outside: that is slm_fail's. */
 #ifndef SLM_BASE_ASSERT_H
 #define SLM_BASE_ASSERT_H
 

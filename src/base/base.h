@@ -1,6 +1,6 @@
-/* The face of the base room: what every other room stands on. It owns the operating system (files,
- * maps, threads, clock, CPU detection), memory, errors, text buffers, JSON and Unicode. It knows
- * nothing of models. */
+/* The face of the base room: what every other room stands on. It owns the operating system
+ * (files, maps, threads, clock, CPU detection), memory, errors, text buffers, JSON and Unicode.
+ * It knows nothing of models. */
 #ifndef SLM_BASE_H
 #define SLM_BASE_H
 

@@ -1,5 +1,5 @@
-/* A growing byte buffer with a limit from birth. Failure is sticky: put what you like, ask once at
- * the end. `s` always ends with a NUL behind `n` bytes (s is "" when nothing was put). */
+/* A growing byte buffer with a limit from birth. Failure is sticky: put what you like, ask once
+ * at the end. `s` always ends with a NUL behind `n` bytes (s is "" when nothing was put). */
 #ifndef SLM_BASE_BUF_H
 #define SLM_BASE_BUF_H
 

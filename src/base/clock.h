@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-double slm_clock_seconds(void);    /* monotonic */
-int64_t slm_clock_local(void);     /* wall clock as local civil time, seconds since 1970 */
+double slm_clock_seconds(void); /* monotonic */
+int64_t slm_clock_local(void);  /* wall clock as local civil time, seconds since 1970 */
 
 #endif

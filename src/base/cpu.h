@@ -7,27 +7,29 @@
 #include "slm/status.h"
 
 /* In order; x86 and arm ladders share the enum, a machine has the rungs of its own only. */
-#define SLM_CPU_LEVELS(X) \
-    X(GENERIC, "generic") X(AVX2, "avx2") X(AVXVNNI, "avxvnni") X(AVX512, "avx512") \
-    X(AVX512VNNI, "avx512vnni") X(AVX512BF16, "avx512bf16") X(AMX, "amx") \
-    X(NEON, "neon") X(DOTPROD, "dotprod") X(I8MM, "i8mm")
+#define SLM_CPU_LEVELS(X)                                                                      \
+    X(GENERIC, "generic")                                                                      \
+    X(AVX2, "avx2") X(AVXVNNI, "avxvnni") X(AVX512, "avx512") X(AVX512VNNI, "avx512vnni")      \
+        X(AVX512BF16, "avx512bf16") X(AMX, "amx") X(NEON, "neon") X(DOTPROD, "dotprod")        \
+            X(I8MM, "i8mm")
 
 enum slm_cpu_level {
 #define X(id, name) SLM_CPU_##id,
     SLM_CPU_LEVELS(X)
 #undef X
-    SLM_CPU_COUNT
+        SLM_CPU_COUNT
 };
 
 struct slm_cpu {
-    uint32_t has;               /* bit per level: the CPU and the system have it */
-    enum slm_cpu_level top;     /* highest level to be used, after the cap */
+    uint32_t has;           /* bit per level: the CPU and the system have it */
+    enum slm_cpu_level top; /* highest level to be used, after the cap */
     int cores;
     char name[64];
-    bool amd;                   /* quirks are told by the maker */
+    bool amd; /* quirks are told by the maker */
 };
 
-/* CPUID leaves as recorded: detection is a pure function of them, so dumps of other CPUs are tests. */
+/* CPUID leaves as recorded: detection is a pure function of them, so dumps of other CPUs are
+ * tests. */
 struct slm_cpuid {
     uint32_t max_leaf;
     uint32_t leaf1_ecx, leaf1_edx;
@@ -38,8 +40,8 @@ struct slm_cpuid {
 };
 uint32_t slm_cpu_levels_x86(const struct slm_cpuid *id);
 
-/* Looks at this machine. cap: name of the highest level to use, or NULL. SLM_E_ARG when the name is
- * unknown or the machine lacks it (the message lists what it has). */
+/* Looks at this machine. cap: name of the highest level to use, or NULL. SLM_E_ARG when the
+ * name is unknown or the machine lacks it (the message lists what it has). */
 int slm_cpu_detect(struct slm_cpu *cpu, const char *cap, slm_err *err);
 const char *slm_cpu_level_name(enum slm_cpu_level level);
 

@@ -28,7 +28,10 @@ int slm_dtype_of_name(const char *name)
     return -1;
 }
 
-union bits { uint32_t u; float f; };
+union bits {
+    uint32_t u;
+    float f;
+};
 
 float slm_f16_to_f32(uint16_t h)
 {

@@ -16,11 +16,11 @@ enum slm_dtype {
 };
 
 struct slm_dtype_info {
-    const char *name;        /* as people write it: "q4_K" */
-    int gguf;                /* ggml's id, -1: not a GGUF type */
-    int block;               /* elements a block */
-    int bytes;               /* bytes a block */
-    enum slm_dtype partner;  /* activations' type on the fast path */
+    const char *name;       /* as people write it: "q4_K" */
+    int gguf;               /* ggml's id, -1: not a GGUF type */
+    int block;              /* elements a block */
+    int bytes;              /* bytes a block */
+    enum slm_dtype partner; /* activations' type on the fast path */
 };
 
 extern const struct slm_dtype_info slm_dtypes[SLM_DTYPE_COUNT];
@@ -36,11 +36,14 @@ static inline size_t slm_row_bytes(enum slm_dtype t, size_t n)
 }
 
 float slm_f16_to_f32(uint16_t h);
-uint16_t slm_f32_to_f16(float f);   /* nearest even, overflow to infinity, NaN quiet */
+uint16_t slm_f32_to_f16(float f); /* nearest even, overflow to infinity, NaN quiet */
 uint16_t slm_f32_to_bf16(float f);
 static inline float slm_bf16_to_f32(uint16_t h)
 {
-    union { uint32_t u; float f; } v = {(uint32_t)h << 16};
+    union {
+        uint32_t u;
+        float f;
+    } v = {(uint32_t)h << 16};
     return v.f;
 }
 

@@ -15,7 +15,8 @@
  * Bytes that are no printable UTF-8 (names come from hostile files) are shown as '?'. */
 int slm_fail(slm_err *err, int code, const char *fmt, ...) SLM_PRINTF(3, 4);
 
-/* Puts "prefix: " before a message already there; returns err's code (or code when err is NULL). */
+/* Puts "prefix: " before a message already there; returns err's code (or code when err is
+ * NULL). */
 int slm_fail_in(slm_err *err, int code, const char *prefix);
 
 #endif

@@ -1,5 +1,6 @@
 /* Files. Reading is by map, or whole with a limit; writing goes to a temporary sibling that is
- * synced and renamed, so that a reader sees the old file or the new one and never half of either. */
+ * synced and renamed, so that a reader sees the old file or the new one and never half of
+ * either. */
 #include "base/file.h"
 
 #include <dirent.h>
@@ -14,7 +15,10 @@
 static int fail_errno(slm_err *err, const char *path, const char *what)
 {
     int e = errno;
-    return slm_fail(err, e == ENOENT || e == ENOTDIR ? SLM_E_NOTFOUND : e == ENOMEM ? SLM_E_NOMEM : SLM_E_IO,
+    return slm_fail(err,
+                    e == ENOENT || e == ENOTDIR ? SLM_E_NOTFOUND
+                    : e == ENOMEM               ? SLM_E_NOMEM
+                                                : SLM_E_IO,
                     "%s: %s: %s", path, what, strerror(e));
 }
 

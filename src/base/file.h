@@ -23,8 +23,8 @@ bool slm_path_is_dir(const char *path);
 bool slm_path_is_file(const char *path);
 /* dir + "/" + name into buf (reset first); name must be a plain file name from our own code. */
 const char *slm_path_join(struct slm_buf *buf, const char *dir, const char *name);
-/* Is name, which came from a file, safe as a file name inside a folder: not empty, no '/', '\\',
- * NUL or control byte, not "." or ".."? */
+/* Is name, which came from a file, safe as a file name inside a folder: not empty, no '/',
+ * '\\', NUL or control byte, not "." or ".."? */
 bool slm_path_is_plain(const char *name);
 /* The part behind the last '/'. */
 const char *slm_path_base(const char *path);

@@ -10,10 +10,11 @@
 int slm_json_parse(slm_json **out, const char *s, size_t n, const char *name, slm_err *err)
 {
     json_error_t e;
-    json_t *j = json_loadb(s ? s : "", n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &e);
+    json_t *j = json_loadb(s ? s : "", n,
+                           JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &e);
     if (!j)
-        return slm_fail(err, SLM_E_FORMAT, "%s: not JSON: line %d, column %d: %s", name, e.line, e.column,
-                        e.text);
+        return slm_fail(err, SLM_E_FORMAT, "%s: not JSON: line %d, column %d: %s", name, e.line,
+                        e.column, e.text);
     *out = j;
     return 0;
 }
@@ -26,7 +27,8 @@ int slm_json_load(slm_json **out, slm_runtime *rt, const char *path, size_t max,
     if (rc)
         return rc;
     if (m.size > max)
-        rc = slm_fail(err, SLM_E_LIMIT, "%s: %zu bytes, at most %zu are read", path, m.size, max);
+        rc = slm_fail(err, SLM_E_LIMIT, "%s: %zu bytes, at most %zu are read", path, m.size,
+                      max);
     else
         rc = slm_json_parse(out, (const char *)m.data, m.size, path, err);
     slm_map_close(&m);
@@ -52,7 +54,10 @@ enum slm_json_type slm_json_type(const slm_json *j)
     return SLM_JSON_NULL;
 }
 
-bool slm_json_is(const slm_json *j, enum slm_json_type type) { return j && slm_json_type(j) == type; }
+bool slm_json_is(const slm_json *j, enum slm_json_type type)
+{
+    return j && slm_json_type(j) == type;
+}
 
 slm_json *slm_json_find(const slm_json *obj, const char *key)
 {
@@ -110,7 +115,10 @@ void *slm_json_first(const slm_json *obj)
     return json_is_object(obj) ? json_object_iter(unconst(obj)) : NULL;
 }
 
-void *slm_json_next(const slm_json *obj, void *it) { return json_object_iter_next(unconst(obj), it); }
+void *slm_json_next(const slm_json *obj, void *it)
+{
+    return json_object_iter_next(unconst(obj), it);
+}
 
 const char *slm_json_key(void *it, size_t *len)
 {

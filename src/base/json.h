@@ -1,5 +1,5 @@
-/* JSON, read: the one place that knows Jansson. Objects keep their order; duplicate keys, bad UTF-8,
- * and nesting beyond 2048 are refused. Values are borrowed from the document. */
+/* JSON, read: the one place that knows Jansson. Objects keep their order; duplicate keys, bad
+ * UTF-8, and nesting beyond 2048 are refused. Values are borrowed from the document. */
 #ifndef SLM_BASE_JSON_H
 #define SLM_BASE_JSON_H
 
@@ -11,7 +11,12 @@
 typedef struct json_t slm_json; /* Jansson's own type, opaque outside json.c */
 
 enum slm_json_type {
-    SLM_JSON_NULL, SLM_JSON_BOOL, SLM_JSON_INT, SLM_JSON_REAL, SLM_JSON_STRING, SLM_JSON_ARRAY,
+    SLM_JSON_NULL,
+    SLM_JSON_BOOL,
+    SLM_JSON_INT,
+    SLM_JSON_REAL,
+    SLM_JSON_STRING,
+    SLM_JSON_ARRAY,
     SLM_JSON_OBJECT
 };
 
@@ -22,18 +27,21 @@ int slm_json_load(slm_json **out, slm_runtime *rt, const char *path, size_t max,
 void slm_json_free(slm_json *j);
 
 /* All of these take NULL for "absent" and then say NULL, false, or the default. */
-enum slm_json_type slm_json_type(const slm_json *j); /* NULL: SLM_JSON_NULL */
-bool slm_json_is(const slm_json *j, enum slm_json_type type);  /* false for absent */
-slm_json *slm_json_find(const slm_json *obj, const char *key); /* NULL when absent or no object */
-const char *slm_json_str(const slm_json *j, size_t *len);      /* NULL when no string; len may be NULL */
+enum slm_json_type slm_json_type(const slm_json *j);          /* NULL: SLM_JSON_NULL */
+bool slm_json_is(const slm_json *j, enum slm_json_type type); /* false for absent */
+slm_json *slm_json_find(const slm_json *obj,
+                        const char *key); /* NULL when absent or no object */
+const char *slm_json_str(const slm_json *j,
+                         size_t *len); /* NULL when no string; len may be NULL */
 bool slm_json_bool(const slm_json *j, bool otherwise);
-int64_t slm_json_int(const slm_json *j, int64_t otherwise);    /* reals that are whole count too */
-double slm_json_num(const slm_json *j, double otherwise);      /* int or real */
+int64_t slm_json_int(const slm_json *j, int64_t otherwise); /* reals that are whole count too */
+double slm_json_num(const slm_json *j, double otherwise);   /* int or real */
 bool slm_json_is_num(const slm_json *j);
-size_t slm_json_count(const slm_json *j);                      /* of an array or object */
+size_t slm_json_count(const slm_json *j); /* of an array or object */
 slm_json *slm_json_at(const slm_json *arr, size_t i);
 
-/* for (void *it = slm_json_first(obj); it; it = slm_json_next(obj, it)) key(it, &len), value(it) */
+/* for (void *it = slm_json_first(obj); it; it = slm_json_next(obj, it)) key(it, &len),
+ * value(it) */
 void *slm_json_first(const slm_json *obj);
 void *slm_json_next(const slm_json *obj, void *it);
 const char *slm_json_key(void *it, size_t *len);

@@ -31,10 +31,7 @@ uint64_t slm_rng_u64(struct slm_rng *r)
     return out;
 }
 
-double slm_rng_unit(struct slm_rng *r)
-{
-    return (double)(slm_rng_u64(r) >> 11) * 0x1p-53;
-}
+double slm_rng_unit(struct slm_rng *r) { return (double)(slm_rng_u64(r) >> 11) * 0x1p-53; }
 
 uint64_t slm_rng_below(struct slm_rng *r, uint64_t n)
 {

@@ -1,11 +1,13 @@
-/* Random numbers: xoshiro256** (Blackman, Vigna), seeded by splitmix64. Same seed, same numbers,
- * everywhere. */
+/* Random numbers: xoshiro256** (Blackman, Vigna), seeded by splitmix64. Same seed, same
+ * numbers, everywhere. */
 #ifndef SLM_BASE_RNG_H
 #define SLM_BASE_RNG_H
 
 #include <stdint.h>
 
-struct slm_rng { uint64_t s[4]; };
+struct slm_rng {
+    uint64_t s[4];
+};
 
 void slm_rng_init(struct slm_rng *r, uint64_t seed);
 uint64_t slm_rng_u64(struct slm_rng *r);

@@ -3,10 +3,7 @@
 
 #include <string.h>
 
-void slm_runtime_opts_init(slm_runtime_opts *o)
-{
-    memset(o, 0, sizeof *o);
-}
+void slm_runtime_opts_init(slm_runtime_opts *o) { memset(o, 0, sizeof *o); }
 
 int slm_state_init(struct slm_runtime *rt, const slm_runtime_opts *o, slm_err *err)
 {

@@ -1,5 +1,5 @@
-/* The runtime's inside: services that the rooms share. Made by kernels/runtime.c, which adds the
- * kernel table to what base opens here. */
+/* The runtime's inside: services that the rooms share. Made by kernels/runtime.c, which adds
+ * the kernel table to what base opens here. */
 #ifndef SLM_BASE_STATE_H
 #define SLM_BASE_STATE_H
 
@@ -15,8 +15,17 @@ struct slm_kern;
 
 /* Which room a block of heap belongs to. */
 enum slm_mem {
-    SLM_MEM_BASE, SLM_MEM_KERNELS, SLM_MEM_FORMAT, SLM_MEM_TEXT, SLM_MEM_TEMPLATE, SLM_MEM_GRAPH,
-    SLM_MEM_MODEL, SLM_MEM_GENERATE, SLM_MEM_KV, SLM_MEM_USER, SLM_MEM_COUNT
+    SLM_MEM_BASE,
+    SLM_MEM_KERNELS,
+    SLM_MEM_FORMAT,
+    SLM_MEM_TEXT,
+    SLM_MEM_TEMPLATE,
+    SLM_MEM_GRAPH,
+    SLM_MEM_MODEL,
+    SLM_MEM_GENERATE,
+    SLM_MEM_KV,
+    SLM_MEM_USER,
+    SLM_MEM_COUNT
 };
 
 struct slm_heap {
@@ -32,7 +41,7 @@ struct slm_runtime {
     pthread_mutex_t log_lock;
     struct slm_cpu cpu;
     struct slm_pool *pool;
-    struct slm_kern *kern;    /* kernels/kernels.h */
+    struct slm_kern *kern; /* kernels/kernels.h */
 };
 
 /* Heap, log, CPU facts and pool; no kernels. *rt is zeroed first. */

@@ -3,7 +3,10 @@
 
 #include "slm/status.h"
 
-static const struct { const char *words; int http, exit; } table[] = {
+static const struct {
+    const char *words;
+    int http, exit;
+} table[] = {
 #define SLM_STATUS(name, http, code, words) {words, http, code},
 #include "slm/status.inc"
 #undef SLM_STATUS

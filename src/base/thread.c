@@ -1,6 +1,6 @@
-/* The thread pool. Workers sleep between jobs; inside a job the threads of it meet at barriers that
- * spin for some microseconds (a layer has a dozen of them) and then sleep, so that a busy neighbour
- * costs a wake-up and not a time slice. */
+/* The thread pool. Workers sleep between jobs; inside a job the threads of it meet at barriers
+ * that spin for some microseconds (a layer has a dozen of them) and then sleep, so that a busy
+ * neighbour costs a wake-up and not a time slice. */
 #include "base/thread.h"
 
 #include <string.h>
@@ -19,13 +19,13 @@ struct slm_pool {
     slm_runtime *rt;
     struct worker *worker; /* threads - 1 of them */
     int threads, started;
-    pthread_mutex_t turn;  /* one job at a time */
+    pthread_mutex_t turn; /* one job at a time */
     slm_job_fn *fn;
     void *arg;
-    _Atomic uint32_t job;  /* rises by one a job; workers wait for it to move */
+    _Atomic uint32_t job; /* rises by one a job; workers wait for it to move */
     _Atomic int quit;
     _Atomic uint32_t arrived, phase, sleepers;
-    pthread_mutex_t bed;   /* sleepers wait on `wake` under it */
+    pthread_mutex_t bed; /* sleepers wait on `wake` under it */
     pthread_cond_t wake;
 };
 
@@ -120,14 +120,16 @@ int slm_pool_new(struct slm_pool **out, slm_runtime *rt, int threads, slm_err *e
     pthread_mutex_init(&p->bed, NULL);
     pthread_cond_init(&p->wake, NULL);
     p->worker = slm_zalloc_n(rt, SLM_MEM_BASE, (size_t)threads, sizeof *p->worker);
-    int rc = p->worker ? 0 : slm_fail_mem(err, "thread pool", (size_t)threads * sizeof *p->worker);
+    int rc =
+        p->worker ? 0 : slm_fail_mem(err, "thread pool", (size_t)threads * sizeof *p->worker);
     while (!rc && p->started < threads - 1) {
         struct worker *w = &p->worker[p->started];
         w->pool = p;
         w->ith = p->started + 1;
         int e = pthread_create(&w->id, NULL, work, w);
         if (e)
-            rc = slm_fail(err, SLM_E_NOMEM, "thread %d of %d: %s", w->ith + 1, threads, strerror(e));
+            rc = slm_fail(err, SLM_E_NOMEM, "thread %d of %d: %s", w->ith + 1, threads,
+                          strerror(e));
         else
             p->started++;
     }

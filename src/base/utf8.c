@@ -126,7 +126,8 @@ size_t slm_utf8_count(const char *s, size_t n)
     return count;
 }
 
-int slm_utf8_normalize(struct slm_buf *b, const char *s, size_t n, enum slm_utf8_form form, slm_err *err)
+int slm_utf8_normalize(struct slm_buf *b, const char *s, size_t n, enum slm_utf8_form form,
+                       slm_err *err)
 {
     static const int options[] = {
         [SLM_NFC] = UTF8PROC_STABLE | UTF8PROC_COMPOSE,

@@ -1,9 +1,10 @@
-/* The face of the graph room: a program is a flat list of nodes that a builder emits once, a planner
- * lays out in memory, and an executor walks, forward, and backward in reverse. Running and learning
- * are the same list; only the plan differs.
+/* The face of the graph room: a program is a flat list of nodes that a builder emits once, a
+ * planner lays out in memory, and an executor walks, forward, and backward in reverse. Running
+ * and learning are the same list; only the plan differs.
  *
- * A value is a matrix of rows x width, rows = per_token * T where T is the number of rows (tokens)
- * of the run, at most max_rows. A view is columns of another value (the q part of a fused qkv). */
+ * A value is a matrix of rows x width, rows = per_token * T where T is the number of rows
+ * (tokens) of the run, at most max_rows. A view is columns of another value (the q part of a
+ * fused qkv). */
 #ifndef SLM_GRAPH_H
 #define SLM_GRAPH_H
 
@@ -14,29 +15,30 @@ typedef struct slm_prog slm_prog;
 
 /* ---- weights ---- */
 
-/* A matrix of the model (or `parts` of them: experts), rows of `cols` elements, row r of part e at
- * part[e] + r * stride. Borrowed: data belongs to the model. Vectors have rows == 1. */
+/* A matrix of the model (or `parts` of them: experts), rows of `cols` elements, row r of part e
+ * at part[e] + r * stride. Borrowed: data belongs to the model. Vectors have rows == 1. */
 struct slm_weight {
-    const char *name;            /* canonical, e.g. "blk.3.attn_q.weight": taps, gradients, messages */
+    const char *name; /* canonical, e.g. "blk.3.attn_q.weight": taps, gradients, messages */
     enum slm_dtype type;
     int rows, cols, parts;
-    size_t stride;               /* bytes from row to row */
-    const uint8_t *const *part;  /* (parts) */
-    const uint8_t *packed;       /* kern->packed[type]'s layout of part 0, or NULL */
-    int id;                      /* 0 .. n_weights-1, dense in a model: index of its gradient */
+    size_t stride;              /* bytes from row to row */
+    const uint8_t *const *part; /* (parts) */
+    const uint8_t *packed;      /* kern->packed[type]'s layout of part 0, or NULL */
+    int id;                     /* 0 .. n_weights-1, dense in a model: index of its gradient */
 };
 
 /* ---- the key/value cache of one stream ---- */
 
-/* Keys and values of one layer: `slots` rows of kv_heads * width elements each. Position p lives in
- * slot p % slots: a layer that sees a window needs window + max_rows - 1 slots, others all. */
+/* Keys and values of one layer: `slots` rows of kv_heads * width elements each. Position p
+ * lives in slot p % slots: a layer that sees a window needs window + max_rows - 1 slots, others
+ * all. */
 struct slm_kv_layer {
     uint8_t *k, *v;
     int slots, heads, width;
-    size_t stride;               /* bytes a slot */
+    size_t stride; /* bytes a slot */
 };
 struct slm_kv {
-    enum slm_dtype type;         /* F32 F16 BF16 Q8_0 Q4_0 */
+    enum slm_dtype type; /* F32 F16 BF16 Q8_0 Q4_0 */
     int n_layers, context;
     struct slm_kv_layer *layer;
     void *block;
@@ -49,7 +51,8 @@ struct slm_kv_shape {
     enum slm_dtype type;
     const int *heads, *width, *window; /* (n_layers) */
 };
-int slm_kv_init(struct slm_kv *kv, slm_runtime *rt, const struct slm_kv_shape *shape, slm_err *err);
+int slm_kv_init(struct slm_kv *kv, slm_runtime *rt, const struct slm_kv_shape *shape,
+                slm_err *err);
 void slm_kv_release(struct slm_kv *kv);
 /* Bytes that init would take; -1 when the type does not divide a head. */
 int64_t slm_kv_bytes(const struct slm_kv_shape *shape);
@@ -57,12 +60,12 @@ int64_t slm_kv_bytes(const struct slm_kv_shape *shape);
 /* ---- building ---- */
 
 struct slm_prog_opts {
-    int max_rows;       /* most rows of a run */
-    int max_out;        /* most rows that `gather` passes on (training: max_rows) */
-    int max_keys;       /* most positions a row can look back on, itself counted: the context */
-    bool fast;          /* activations cast to the weights' partner types */
-    bool cache;         /* keys and values go through slm_run.kv; else "this run's" only */
-    bool train;         /* keep what backward needs, plan gradients */
+    int max_rows; /* most rows of a run */
+    int max_out;  /* most rows that `gather` passes on (training: max_rows) */
+    int max_keys; /* most positions a row can look back on, itself counted: the context */
+    bool fast;    /* activations cast to the weights' partner types */
+    bool cache;   /* keys and values go through slm_run.kv; else "this run's" only */
+    bool train;   /* keep what backward needs, plan gradients */
 };
 
 typedef int slm_val; /* a value's number; negative: emitting failed, and plan will say why */
@@ -70,9 +73,10 @@ typedef int slm_val; /* a value's number; negative: emitting failed, and plan wi
 int slm_prog_new(slm_prog **out, slm_runtime *rt, const struct slm_prog_opts *o, slm_err *err);
 void slm_prog_free(slm_prog *p);
 
-/* Every emit appends a node and gives its value. Shapes are checked here, so that a program that
- * plans cannot fail while running. `layer` of the current slm_prog_layer names nodes for taps. */
-void slm_prog_layer(slm_prog *p, int layer);  /* -1: outside the layers */
+/* Every emit appends a node and gives its value. Shapes are checked here, so that a program
+ * that plans cannot fail while running. `layer` of the current slm_prog_layer names nodes for
+ * taps. */
+void slm_prog_layer(slm_prog *p, int layer); /* -1: outside the layers */
 
 slm_val slm_emit_embed(slm_prog *p, const struct slm_weight *w, float scale);
 /* Learned positions (gpt2): row pos of w is added to x. */
@@ -81,28 +85,35 @@ slm_val slm_emit_position(slm_prog *p, slm_val x, const struct slm_weight *w);
 enum slm_norm_kind { SLM_NORM_RMS, SLM_NORM_LAYER };
 struct slm_norm {
     enum slm_norm_kind kind;
-    const struct slm_weight *w;  /* (1, n), or (heads, n): each head its own; NULL: ones */
-    const struct slm_weight *b;  /* NULL: none */
-    float eps, shift;            /* the row is multiplied by (w + shift): gemma's 1 + w in its HF form */
-    int heads;                   /* rows are split into heads of n columns, normalised each; 1: whole rows */
+    const struct slm_weight *w; /* (1, n), or (heads, n): each head its own; NULL: ones */
+    const struct slm_weight *b; /* NULL: none */
+    float eps, shift; /* the row is multiplied by (w + shift): gemma's 1 + w in its HF form */
+    int heads; /* rows are split into heads of n columns, normalised each; 1: whole rows */
 };
 slm_val slm_emit_norm(slm_prog *p, slm_val x, const struct slm_norm *n);
 
 /* A low-rank addition y += scale * B (A x): A (r, in), B (out, r). */
-struct slm_lora { const struct slm_weight *a, *b; float scale; };
+struct slm_lora {
+    const struct slm_weight *a, *b;
+    float scale;
+};
 struct slm_linear {
-    const struct slm_weight *w, *b;  /* b (1, out) or NULL */
-    const struct slm_lora *lora;     /* NULL: none; copied */
+    const struct slm_weight *w, *b; /* b (1, out) or NULL */
+    const struct slm_lora *lora;    /* NULL: none; copied */
 };
 /* y = x W' + b, width of y = w->rows. */
 slm_val slm_emit_linear(slm_prog *p, slm_val x, const struct slm_linear *l);
-/* The same with an expert's matrix per row: x has 1 or k rows a token, sel from slm_emit_route has k:
- * y has k rows a token, row (t, j) = x of t (or of (t, j)) times part sel[t][j]. */
+/* The same with an expert's matrix per row: x has 1 or k rows a token, sel from slm_emit_route
+ * has k: y has k rows a token, row (t, j) = x of t (or of (t, j)) times part sel[t][j]. */
 slm_val slm_emit_linear_expert(slm_prog *p, slm_val x, slm_val sel, const struct slm_weight *w);
 
 /* Angles of this run's positions: value of width 2 * half, cosines then sines, times `factor`.
  * inv_freq[0] is used by streams whose rope_set is 0, inv_freq[1] (NULL: the same) by set 1. */
-struct slm_angles { int half; const float *inv_freq[2]; float factor; }; /* copied but for the tables */
+struct slm_angles {
+    int half;
+    const float *inv_freq[2];
+    float factor;
+}; /* copied but for the tables */
 slm_val slm_emit_angles(slm_prog *p, const struct slm_angles *a);
 /* Rotates the first 2 * half of each head's columns; pairs: neighbours, else halves. */
 slm_val slm_emit_rope(slm_prog *p, slm_val x, slm_val angles, int heads, bool pairs);
@@ -110,13 +121,14 @@ slm_val slm_emit_rope(slm_prog *p, slm_val x, slm_val angles, int heads, bool pa
 slm_val slm_emit_temper(slm_prog *p, slm_val x, float beta, int orig);
 
 struct slm_attn {
-    int heads, kv_heads, width;  /* width of a head */
-    float scale, cap;            /* scores * scale, then cap * tanh(s / cap) where cap > 0 */
-    int window;                  /* row q sees keys k with q - window < k <= q; 0: all k <= q */
-    int layer;                   /* cache layer */
+    int heads, kv_heads, width; /* width of a head */
+    float scale, cap;           /* scores * scale, then cap * tanh(s / cap) where cap > 0 */
+    int window;                 /* row q sees keys k with q - window < k <= q; 0: all k <= q */
+    int layer;                  /* cache layer */
 };
 /* Emits the store into the cache too, where the program has one. Result: (T, heads * width). */
-slm_val slm_emit_attention(slm_prog *p, slm_val q, slm_val k, slm_val v, const struct slm_attn *a);
+slm_val slm_emit_attention(slm_prog *p, slm_val q, slm_val k, slm_val v,
+                           const struct slm_attn *a);
 
 enum slm_act { SLM_ACT_SILU, SLM_ACT_GELU_TANH };
 slm_val slm_emit_glu(slm_prog *p, slm_val gate, slm_val up, enum slm_act act);
@@ -126,8 +138,8 @@ slm_val slm_emit_scale(slm_prog *p, slm_val x, float s);
 slm_val slm_emit_softcap(slm_prog *p, slm_val x, float cap);
 /* Columns [col, col + width) of x, without a copy. */
 slm_val slm_emit_view(slm_prog *p, slm_val x, int col, int width);
-/* Softmax over the k largest logits of each row (ties: the lower expert). Value of width 2k a token:
- * k weights, then k expert numbers stored as int32. */
+/* Softmax over the k largest logits of each row (ties: the lower expert). Value of width 2k a
+ * token: k weights, then k expert numbers stored as int32. */
 slm_val slm_emit_route(slm_prog *p, slm_val logits, int k);
 /* y[t] = sum over j, in order, of weight[t][j] * x[(t, j)]. */
 slm_val slm_emit_mix(slm_prog *p, slm_val x, slm_val route);
@@ -140,23 +152,25 @@ slm_val slm_emit_cross_entropy(slm_prog *p, slm_val logits);
 void slm_prog_keep(slm_prog *p, slm_val v);
 
 /* Lays out memory: activations in one block shared by liveness, or kept whole when training.
- * Errors: what emitting found wrong, SLM_E_UNSUPPORTED (training through an op without a backward,
- * by name), SLM_E_NOMEM. */
+ * Errors: what emitting found wrong, SLM_E_UNSUPPORTED (training through an op without a
+ * backward, by name), SLM_E_NOMEM. */
 int slm_prog_plan(slm_prog *p, slm_err *err);
 size_t slm_prog_bytes(const slm_prog *p); /* of the planned block(s) */
 
 /* ---- running ---- */
 
 struct slm_run {
-    int rows;                       /* T */
-    const int32_t *ids;             /* (T) */
-    const int32_t *pos;             /* (T) position in its stream */
-    const int32_t *stream;          /* (T) which stream; NULL: all 0. Rows of a stream stand together, in order. */
+    int rows;           /* T */
+    const int32_t *ids; /* (T) */
+    const int32_t *pos; /* (T) position in its stream */
+    const int32_t
+        *stream; /* (T) which stream; NULL: all 0. Rows of a stream stand together, in order. */
     int n_streams;
-    struct slm_kv *const *kv;       /* (n_streams); NULL without cache */
-    const uint8_t *rope_set;        /* (n_streams) 0 or 1; NULL: 0 */
-    const int32_t *out; int n_out;  /* rows that gather passes on */
-    const int32_t *target;          /* (rows of the logits) or NULL */
+    struct slm_kv *const *kv; /* (n_streams); NULL without cache */
+    const uint8_t *rope_set;  /* (n_streams) 0 or 1; NULL: 0 */
+    const int32_t *out;
+    int n_out;             /* rows that gather passes on */
+    const int32_t *target; /* (rows of the logits) or NULL */
 };
 
 /* Runs on all threads of the runtime; enters the pool once. Allocates nothing. */
@@ -165,7 +179,8 @@ void slm_prog_run(slm_prog *p, const struct slm_run *run);
 const float *slm_prog_value(const slm_prog *p, slm_val v, size_t *ld);
 double slm_prog_loss(const slm_prog *p);
 
-/* Where the gradient of weight `w` goes: float32 (parts, rows, cols), added to. NULL: frozen. */
+/* Where the gradient of weight `w` goes: float32 (parts, rows, cols), added to. NULL: frozen.
+ */
 void slm_prog_want(slm_prog *p, const struct slm_weight *w, float *grad);
 /* Backward of the last run, from d loss = seed. Only with opts.train. */
 void slm_prog_run_back(slm_prog *p, const struct slm_run *run, float seed);
@@ -174,16 +189,17 @@ const float *slm_prog_grad(const slm_prog *p, slm_val v, size_t *ld);
 
 /* ---- watching ---- */
 
-/* What a node did, for taps: op name, layer, weight (NULL where none), input and output values. */
+/* What a node did, for taps: op name, layer, weight (NULL where none), input and output values.
+ */
 struct slm_node_info {
     const char *op;
     int layer, index;
     const struct slm_weight *w;
     slm_val in, out;
-    int rows;                       /* rows of in that this run filled */
+    int rows; /* rows of in that this run filled */
 };
-/* Called after each forward node by one thread while the others wait. Values of the node's inputs
- * and output are readable there by slm_prog_value. NULL: no tap. */
+/* Called after each forward node by one thread while the others wait. Values of the node's
+ * inputs and output are readable there by slm_prog_value. NULL: no tap. */
 typedef void slm_tap_fn(void *arg, const slm_prog *p, const struct slm_node_info *node);
 void slm_prog_tap(slm_prog *p, slm_tap_fn *fn, void *arg);
 

@@ -1,5 +1,5 @@
-/* Binding: every tensor of the file is claimed by a slot, every slot that must be there is found, and
- * every shape is the one the numbers say. What binds cannot fail later. */
+/* Binding: every tensor of the file is claimed by a slot, every slot that must be there is
+ * found, and every shape is the one the numbers say. What binds cannot fail later. */
 #include <math.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 
 struct binder {
     slm_model *m;
-    uint8_t *claimed;   /* by tensor index */
+    uint8_t *claimed; /* by tensor index */
     slm_err *err;
 };
 
@@ -26,11 +26,13 @@ static int check_type(struct binder *b, const struct slm_tensor_ref *t, bool vec
     bool plain = d == SLM_F32 || d == SLM_F16 || d == SLM_BF16;
     if (plain || (!vector && slm_dtypes[d].block > 1))
         return 0;
-    return slm_fail(b->err, SLM_E_UNSUPPORTED, "%s: tensor %s: %s weights are not computed with", b->m->src.path,
-                    t->name, slm_dtypes[d].name);
+    return slm_fail(b->err, SLM_E_UNSUPPORTED,
+                    "%s: tensor %s: %s weights are not computed with", b->m->src.path, t->name,
+                    slm_dtypes[d].name);
 }
 
-static int check_shape(struct binder *b, const struct slm_tensor_ref *t, const uint64_t *want, int n)
+static int check_shape(struct binder *b, const struct slm_tensor_ref *t, const uint64_t *want,
+                       int n)
 {
     bool same = t->n_dims == n;
     for (int i = 0; i < n && same; i++)
@@ -38,8 +40,9 @@ static int check_shape(struct binder *b, const struct slm_tensor_ref *t, const u
     if (same)
         return 0;
     char is[SLM_SHAPE_TEXT], should[SLM_SHAPE_TEXT];
-    return slm_fail(b->err, SLM_E_FORMAT, "%s: tensor %s: shape %s, want %s", b->m->src.path, t->name,
-                    slm_shape_text(is, t->dim, t->n_dims), slm_shape_text(should, want, n));
+    return slm_fail(b->err, SLM_E_FORMAT, "%s: tensor %s: shape %s, want %s", b->m->src.path,
+                    t->name, slm_shape_text(is, t->dim, t->n_dims),
+                    slm_shape_text(should, want, n));
 }
 
 /* The bytes as kernels may read them: in place, or copied where a file aligns badly. */
@@ -50,12 +53,14 @@ static const uint8_t *data_of(struct binder *b, const struct slm_tensor_ref *t)
     uint8_t *p = slm_arena_alloc(&b->m->arena, (size_t)t->bytes);
     if (p) {
         memcpy(p, t->data, (size_t)t->bytes);
-        slm_log(b->m->rt, SLM_LOG_WARN, "%s: tensor %s is not aligned and was copied", b->m->src.path, t->name);
+        slm_log(b->m->rt, SLM_LOG_WARN, "%s: tensor %s is not aligned and was copied",
+                b->m->src.path, t->name);
     }
     return p;
 }
 
-static void name_of(struct binder *b, const struct slm_slot_row *row, int layer, int part, char out[192])
+static void name_of(struct binder *b, const struct slm_slot_row *row, int layer, int part,
+                    char out[192])
 {
     const struct slm_source *s = &b->m->src;
     if (s->kind == SLM_SOURCE_HF)
@@ -71,7 +76,8 @@ static int missing(struct binder *b, const struct slm_slot_row *row, int layer, 
     return slm_fail(b->err, SLM_E_FORMAT, "%s: tensor %s is missing", b->m->src.path, name);
 }
 
-static struct slm_weight *weight_new(struct binder *b, const struct slm_slot_row *row, int layer, int parts)
+static struct slm_weight *weight_new(struct binder *b, const struct slm_slot_row *row,
+                                     int layer, int parts)
 {
     slm_model *m = b->m;
     char name[128];
@@ -103,7 +109,8 @@ static void count(slm_model *m, const struct slm_tensor_ref *t)
     m->bytes += t->bytes;
 }
 
-/* One tensor that is the whole weight: (rows, cols), (cols) for vectors, (parts, rows, cols). */
+/* One tensor that is the whole weight: (rows, cols), (cols) for vectors, (parts, rows, cols).
+ */
 static int bind_whole(struct binder *b, struct slm_weight *w, const struct slm_slot_row *row,
                       const struct slm_tensor_ref *t)
 {
@@ -125,7 +132,8 @@ static int bind_whole(struct binder *b, struct slm_weight *w, const struct slm_s
 }
 
 /* One tensor a part (experts), all of one type. */
-static int bind_parts(struct binder *b, struct slm_weight *w, const struct slm_slot_row *row, int layer)
+static int bind_parts(struct binder *b, struct slm_weight *w, const struct slm_slot_row *row,
+                      int layer)
 {
     bool hf = b->m->src.kind == SLM_SOURCE_HF;
     for (int i = 0; i < w->parts; i++) {
@@ -136,13 +144,15 @@ static int bind_parts(struct binder *b, struct slm_weight *w, const struct slm_s
             slm_slot_name_gguf_part(name, row, layer, i);
         const struct slm_tensor_ref *t = claim(b, name);
         if (!t)
-            return slm_fail(b->err, SLM_E_FORMAT, "%s: tensor %s is missing", b->m->src.path, name);
+            return slm_fail(b->err, SLM_E_FORMAT, "%s: tensor %s is missing", b->m->src.path,
+                            name);
         uint64_t want[2] = {(uint64_t)w->rows, (uint64_t)w->cols};
         int rc = check_shape(b, t, want, 2);
         if (!rc)
             rc = check_type(b, t, false);
         if (!rc && i && t->type != w->type)
-            rc = slm_fail(b->err, SLM_E_UNSUPPORTED, "%s: tensor %s: experts of different types", b->m->src.path, name);
+            rc = slm_fail(b->err, SLM_E_UNSUPPORTED,
+                          "%s: tensor %s: experts of different types", b->m->src.path, name);
         const uint8_t *p = rc ? NULL : data_of(b, t);
         if (rc || !p)
             return rc ? rc : slm_fail_mem(b->err, name, (size_t)t->bytes);
@@ -155,9 +165,11 @@ static int bind_parts(struct binder *b, struct slm_weight *w, const struct slm_s
 }
 
 /* Hugging Face keeps one vector a head; they become the rows of one float32 matrix. */
-static int bind_heads(struct binder *b, struct slm_weight *w, const struct slm_slot_row *row, int layer)
+static int bind_heads(struct binder *b, struct slm_weight *w, const struct slm_slot_row *row,
+                      int layer)
 {
-    float *all = slm_arena_alloc_n(&b->m->arena, (size_t)w->rows * (size_t)w->cols, sizeof *all);
+    float *all =
+        slm_arena_alloc_n(&b->m->arena, (size_t)w->rows * (size_t)w->cols, sizeof *all);
     if (!all)
         return slm_fail_mem(b->err, w->name, (size_t)w->rows * (size_t)w->cols * 4);
     for (int i = 0; i < w->rows; i++) {
@@ -224,21 +236,26 @@ static bool is_beside(const slm_model *m, const char *name)
 {
     const struct slm_source *s = &m->src;
     if (s->kind != SLM_SOURCE_HF) {
-        static const char *const rope[] = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"};
+        static const char *const rope[] = {"rope_freqs.weight", "rope_factors_long.weight",
+                                           "rope_factors_short.weight"};
         for (int i = 0; i < 3; i++)
             if (!strcmp(name, rope[i]))
                 return true; /* read with the numbers */
         char key[96];
-        const struct slm_gguf_key *k = s->gguf ? slm_gguf_find(s->gguf, "general.architecture") : NULL;
-        struct slm_gguf_str arch = k && slm_gguf_is_str(k) ? slm_gguf_elem_str(k, 0) : (struct slm_gguf_str){"", 0};
+        const struct slm_gguf_key *k =
+            s->gguf ? slm_gguf_find(s->gguf, "general.architecture") : NULL;
+        struct slm_gguf_str arch =
+            k && slm_gguf_is_str(k) ? slm_gguf_elem_str(k, 0) : (struct slm_gguf_str){"", 0};
         if (arch.n > 64)
             return false;
         memcpy(key, arch.s, arch.n);
         memcpy(key + arch.n, ".vision.block_count", sizeof ".vision.block_count");
-        return (!strncmp(name, "v.", 2) || !strncmp(name, "mm.", 3)) && slm_gguf_find(s->gguf, key);
+        return (!strncmp(name, "v.", 2) || !strncmp(name, "mm.", 3)) &&
+               slm_gguf_find(s->gguf, key);
     }
     if (slm_str_ends(name, "rotary_emb.inv_freq"))
-        return true; /* a buffer that old versions of Transformers saved; derived from the numbers */
+        return true; /* a buffer that old versions of Transformers saved; derived from the
+                        numbers */
     size_t n = strlen(s->prefix);
     return s->wrapped && n && strncmp(name, s->prefix, n) != 0; /* vision tower and projector */
 }
@@ -252,17 +269,21 @@ static int check_claims(struct binder *b)
         if (b->claimed[i])
             continue;
         if (m->hp.tied == 1 && slm_str_ends(name, "lm_head.weight")) {
-            slm_log(m->rt, SLM_LOG_WARN, "%s: %s is not used: the configuration ties it to the embedding",
+            slm_log(m->rt, SLM_LOG_WARN,
+                    "%s: %s is not used: the configuration ties it to the embedding",
                     m->src.path, name);
             continue;
         }
         if (!is_beside(m, name))
-            return slm_fail(b->err, SLM_E_FORMAT, "%s: tensor %s belongs to nothing in a %s model", m->src.path,
-                            name, m->hp.family->name);
+            return slm_fail(b->err, SLM_E_FORMAT,
+                            "%s: tensor %s belongs to nothing in a %s model", m->src.path, name,
+                            m->hp.family->name);
         beside += m->src.wrapped || (m->src.gguf && (name[0] == 'v' || name[0] == 'm'));
     }
     if (beside)
-        slm_log(m->rt, SLM_LOG_WARN, "%s: %zu tensors beside the text model (vision) are not used", m->src.path, beside);
+        slm_log(m->rt, SLM_LOG_WARN,
+                "%s: %zu tensors beside the text model (vision) are not used", m->src.path,
+                beside);
     return 0;
 }
 
@@ -280,7 +301,8 @@ static int bind_all(struct binder *b)
 
 int slm_model_bind(slm_model *m, slm_err *err)
 {
-    size_t n = slm_source_count(&m->src), most = (size_t)slm_slot_rows * (size_t)(m->hp.layers + 1);
+    size_t n = slm_source_count(&m->src),
+           most = (size_t)slm_slot_rows * (size_t)(m->hp.layers + 1);
     struct binder b = {.m = m, .err = err};
     m->layer = slm_arena_alloc_n(&m->arena, (size_t)m->hp.layers, sizeof *m->layer);
     m->weight = slm_arena_alloc_n(&m->arena, most, sizeof *m->weight);

@@ -1,5 +1,5 @@
-/* The forward pass of every family, emitted once: embedding, layers, final norm, output. Traits choose
- * between named alternatives; no family is named. */
+/* The forward pass of every family, emitted once: embedding, layers, final norm, output. Traits
+ * choose between named alternatives; no family is named. */
 #include "model/model_room.h"
 
 struct build {
@@ -16,10 +16,15 @@ static slm_val linear(struct build *b, slm_val x, enum slm_slot w, enum slm_slot
     return slm_emit_linear(b->p, x, &l);
 }
 
-static slm_val norm(struct build *b, slm_val x, const struct slm_weight *w, const struct slm_weight *bias, int heads)
+static slm_val norm(struct build *b, slm_val x, const struct slm_weight *w,
+                    const struct slm_weight *bias, int heads)
 {
-    struct slm_norm n = {.kind = b->hp->family->norm, .w = w, .b = bias, .eps = b->hp->eps,
-                         .shift = b->hp->norm_shift, .heads = heads};
+    struct slm_norm n = {.kind = b->hp->family->norm,
+                         .w = w,
+                         .b = bias,
+                         .eps = b->hp->eps,
+                         .shift = b->hp->norm_shift,
+                         .heads = heads};
     return slm_emit_norm(b->p, x, &n);
 }
 
@@ -62,8 +67,13 @@ static slm_val attention(struct build *b, slm_val x, int l)
     project(b, x, &q, &k, &v);
     q = position(b, q, SLM_W_Q_NORM, hp->heads, angles);
     k = position(b, k, SLM_W_K_NORM, hp->kv_heads, angles);
-    struct slm_attn a = {.heads = hp->heads, .kv_heads = hp->kv_heads, .width = hp->head_width,
-                         .scale = hp->attn_scale, .cap = hp->attn_cap, .window = hp->window[l], .layer = l};
+    struct slm_attn a = {.heads = hp->heads,
+                         .kv_heads = hp->kv_heads,
+                         .width = hp->head_width,
+                         .scale = hp->attn_scale,
+                         .cap = hp->attn_cap,
+                         .window = hp->window[l],
+                         .layer = l};
     return linear(b, slm_emit_attention(b->p, q, k, v, &a), SLM_W_O, SLM_W_O_B);
 }
 
@@ -89,7 +99,8 @@ static slm_val experts(struct build *b, slm_val x)
     slm_val gate = slm_emit_linear_expert(b->p, x, route, l->w[SLM_W_GATE_E]);
     slm_val up = slm_emit_linear_expert(b->p, x, route, l->w[SLM_W_UP_E]);
     slm_val h = slm_emit_glu(b->p, gate, up, b->hp->family->act);
-    return slm_emit_mix(b->p, slm_emit_linear_expert(b->p, h, route, l->w[SLM_W_DOWN_E]), route);
+    return slm_emit_mix(b->p, slm_emit_linear_expert(b->p, h, route, l->w[SLM_W_DOWN_E]),
+                        route);
 }
 
 static slm_val feed_forward(struct build *b, slm_val x)
@@ -119,7 +130,9 @@ static void angles(struct build *b)
 {
     for (int i = 0; i <= b->hp->two_ropes; i++) {
         const struct slm_rope_table *t = &b->m->rope[i];
-        struct slm_angles a = {.half = b->hp->rot / 2, .inv_freq = {t->inv_freq[0], t->inv_freq[1]}, .factor = t->factor};
+        struct slm_angles a = {.half = b->hp->rot / 2,
+                               .inv_freq = {t->inv_freq[0], t->inv_freq[1]},
+                               .factor = t->factor};
         b->angles[i] = slm_emit_angles(b->p, &a);
     }
 }
@@ -143,8 +156,8 @@ slm_val slm_model_emit(slm_prog *p, const slm_model *m, bool gather)
     return x;
 }
 
-void slm_model_kv_shape(const slm_model *m, struct slm_kv_shape *out, int *room, int context, int max_rows,
-                        enum slm_dtype type)
+void slm_model_kv_shape(const slm_model *m, struct slm_kv_shape *out, int *room, int context,
+                        int max_rows, enum slm_dtype type)
 {
     int n = m->hp.layers;
     for (int l = 0; l < n; l++) {
@@ -152,6 +165,11 @@ void slm_model_kv_shape(const slm_model *m, struct slm_kv_shape *out, int *room,
         room[n + l] = m->hp.head_width;
         room[2 * n + l] = m->hp.window[l];
     }
-    *out = (struct slm_kv_shape){.n_layers = n, .context = context, .max_rows = max_rows, .type = type,
-                                 .heads = room, .width = room + n, .window = room + 2 * n};
+    *out = (struct slm_kv_shape){.n_layers = n,
+                                 .context = context,
+                                 .max_rows = max_rows,
+                                 .type = type,
+                                 .heads = room,
+                                 .width = room + n,
+                                 .window = room + 2 * n};
 }

@@ -1,5 +1,5 @@
-/* What a model speaks with: its tokenizer, its chat template or its family's, the ids that end a
- * generation, and the sampling its authors advise. */
+/* What a model speaks with: its tokenizer, its chat template or its family's, the ids that end
+ * a generation, and the sampling its authors advise. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,9 +30,11 @@ static int llama2c_tokenizer(slm_model *m, slm_err *err)
             rc = slm_tok_open_path(&m->tok, m->rt, b.s, err);
     }
     slm_buf_release(&b);
-    return rc == SLM_E_NOTFOUND ? slm_fail(err, rc, "%s: no tokenizer beside it (%s, tokenizer.bin, %s, tokenizer.model)",
-                                           path, own, spm)
-                                : rc;
+    return rc == SLM_E_NOTFOUND
+               ? slm_fail(err, rc,
+                          "%s: no tokenizer beside it (%s, tokenizer.bin, %s, tokenizer.model)",
+                          path, own, spm)
+               : rc;
 }
 
 static bool has_tokenizer(const slm_model *m)
@@ -55,15 +57,19 @@ static int open_tokenizer(slm_model *m, const slm_model_opts *o, slm_err *err)
     if (o->no_tokenizer)
         return 0;
     if (!has_tokenizer(m))
-        return o->allow_no_tokenizer ? 0 : slm_fail(err, SLM_E_NOTFOUND, "%s: no tokenizer", m->src.path);
-    int rc = m->src.kind == SLM_SOURCE_HF     ? slm_tok_open_dir(&m->tok, m->rt, m->src.path, err)
-             : m->src.kind == SLM_SOURCE_GGUF ? slm_tokenizer_from_gguf(&m->tok, m->rt, m->src.gguf, err)
-                                              : llama2c_tokenizer(m, err);
+        return o->allow_no_tokenizer
+                   ? 0
+                   : slm_fail(err, SLM_E_NOTFOUND, "%s: no tokenizer", m->src.path);
+    int rc = m->src.kind == SLM_SOURCE_HF ? slm_tok_open_dir(&m->tok, m->rt, m->src.path, err)
+             : m->src.kind == SLM_SOURCE_GGUF
+                 ? slm_tokenizer_from_gguf(&m->tok, m->rt, m->src.gguf, err)
+                 : llama2c_tokenizer(m, err);
     if (rc == SLM_E_NOTFOUND && o->allow_no_tokenizer && m->src.kind == SLM_SOURCE_LLAMA2C)
         return 0;
     if (!rc && slm_tokenizer_size(m->tok) > m->hp.vocab)
-        return slm_fail(err, SLM_E_FORMAT, "%s: the tokenizer has %d tokens, the model's vocabulary %d", m->src.path,
-                        slm_tokenizer_size(m->tok), m->hp.vocab);
+        return slm_fail(err, SLM_E_FORMAT,
+                        "%s: the tokenizer has %d tokens, the model's vocabulary %d",
+                        m->src.path, slm_tokenizer_size(m->tok), m->hp.vocab);
     return rc;
 }
 
@@ -135,9 +141,15 @@ static int find_template(slm_model *m, slm_err *err)
 /* The token by which a style is known to be what a vocabulary was made for. */
 static bool has_mark(const slm_model *m, const char *style)
 {
-    static const struct { const char *style, *mark; } marks[] = {
-        {"llama3", "<|start_header_id|>"}, {"chatml", "<|im_start|>"}, {"gemma", "<start_of_turn>"},
-        {"phi3", "<|assistant|>"}, {"mistral", "[INST]"}, {"ministral3", "[INST]"},
+    static const struct {
+        const char *style, *mark;
+    } marks[] = {
+        {"llama3", "<|start_header_id|>"},
+        {"chatml", "<|im_start|>"},
+        {"gemma", "<start_of_turn>"},
+        {"phi3", "<|assistant|>"},
+        {"mistral", "[INST]"},
+        {"ministral3", "[INST]"},
     };
     for (size_t i = 0; m->tok && i < sizeof marks / sizeof *marks; i++)
         if (!strcmp(marks[i].style, style))
@@ -172,7 +184,8 @@ static int open_template(slm_model *m, slm_err *err)
     if (!m->tmpl_source)
         return 0;
     slm_err why = {0};
-    rc = slm_template_new(&m->tmpl, m->rt, m->tmpl_source, strlen(m->tmpl_source), m->tmpl_origin, &why);
+    rc = slm_template_new(&m->tmpl, m->rt, m->tmpl_source, strlen(m->tmpl_source),
+                          m->tmpl_origin, &why);
     if (rc == SLM_E_NOMEM)
         return slm_fail(err, rc, "%s", why.msg);
     m->chats &= !rc;
@@ -196,8 +209,9 @@ static int add_eog(slm_model *m, const slm_json *v, slm_err *err)
     for (size_t i = 0; i < n; i++) {
         int64_t id = slm_json_int(slm_json_is(v, SLM_JSON_ARRAY) ? slm_json_at(v, i) : v, -1);
         if (id < 0 || id >= m->hp.vocab)
-            return slm_fail(err, SLM_E_FORMAT, "%s: eos_token_id %lld is outside the vocabulary of %d", m->src.path,
-                            (long long)id, m->hp.vocab);
+            return slm_fail(err, SLM_E_FORMAT,
+                            "%s: eos_token_id %lld is outside the vocabulary of %d",
+                            m->src.path, (long long)id, m->hp.vocab);
         m->eog[m->n_eog++] = (int32_t)id;
     }
     return 0;
@@ -219,7 +233,8 @@ static float advice(const slm_model *m, const char *hf, const char *gguf)
     if (m->src.generation)
         return (float)slm_json_num(slm_json_find(m->src.generation, hf), (double)NAN);
     const struct slm_gguf_key *k = m->src.gguf ? slm_gguf_find(m->src.gguf, gguf) : NULL;
-    return k && k->type != SLM_GGUF_ARR && !slm_gguf_is_str(k) ? (float)slm_gguf_elem_num(k, 0) : NAN;
+    return k && k->type != SLM_GGUF_ARR && !slm_gguf_is_str(k) ? (float)slm_gguf_elem_num(k, 0)
+                                                               : NAN;
 }
 
 static void read_defaults(slm_model *m)

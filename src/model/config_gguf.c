@@ -1,6 +1,6 @@
-/* Hyper-parameters from the keys of a GGUF file, in llama.cpp's dialect and Ollama's, and from the
- * header of a llama2.c file. What neither writes (layer patterns, gemma's softmax scale) is the rule
- * that llama.cpp goes by. */
+/* Hyper-parameters from the keys of a GGUF file, in llama.cpp's dialect and Ollama's, and from
+ * the header of a llama2.c file. What neither writes (layer patterns, gemma's softmax scale) is
+ * the rule that llama.cpp goes by. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,33 +22,40 @@ static const char *key_of(struct reader *r, const char *key)
     return r->key;
 }
 
-static int get_int(struct reader *r, const char *key, int lo, int hi, enum slm_gguf_need need, int otherwise)
+static int get_int(struct reader *r, const char *key, int lo, int hi, enum slm_gguf_need need,
+                   int otherwise)
 {
     int v = otherwise;
     if (!r->rc)
-        r->rc = slm_gguf_int32(r->s->gguf, key_of(r, key), (struct slm_gguf_range){lo, hi, need}, &v, r->err);
+        r->rc = slm_gguf_int32(r->s->gguf, key_of(r, key),
+                               (struct slm_gguf_range){lo, hi, need}, &v, r->err);
     return v;
 }
 
 /* One value, or an array that repeats it for every layer: no family here varies it. */
-static int get_same(struct reader *r, const char *key, int lo, int hi, int layers, int otherwise)
+static int get_same(struct reader *r, const char *key, int lo, int hi, int layers,
+                    int otherwise)
 {
     const struct slm_gguf_key *k = slm_gguf_find(r->s->gguf, key_of(r, key));
     if (!k || k->type != SLM_GGUF_ARR)
-        return get_int(r, key, lo, hi, otherwise ? SLM_GGUF_OPTIONAL : SLM_GGUF_REQUIRED, otherwise);
+        return get_int(r, key, lo, hi, otherwise ? SLM_GGUF_OPTIONAL : SLM_GGUF_REQUIRED,
+                       otherwise);
     int *v = slm_arena_alloc_n(r->s->arena, (size_t)layers, sizeof *v);
     if (!v)
         r->rc = slm_fail_mem(r->err, key, (size_t)layers * sizeof *v);
     if (!r->rc)
-        r->rc = slm_gguf_ints(r->s->gguf, key_of(r, key), (struct slm_gguf_range){lo, hi, SLM_GGUF_REQUIRED}, v,
+        r->rc = slm_gguf_ints(r->s->gguf, key_of(r, key),
+                              (struct slm_gguf_range){lo, hi, SLM_GGUF_REQUIRED}, v,
                               (size_t)layers, r->err);
     for (int l = 1; l < layers && !r->rc; l++)
         if (v[l] != v[0])
-            r->rc = slm_fail(r->err, SLM_E_UNSUPPORTED, "%s: %s differs from layer to layer", r->s->path, r->key);
+            r->rc = slm_fail(r->err, SLM_E_UNSUPPORTED, "%s: %s differs from layer to layer",
+                             r->s->path, r->key);
     return r->rc ? 1 : v[0];
 }
 
-static float get_num(struct reader *r, const char *key, enum slm_gguf_need need, float otherwise)
+static float get_num(struct reader *r, const char *key, enum slm_gguf_need need,
+                     float otherwise)
 {
     float v = otherwise;
     if (!r->rc)
@@ -64,7 +71,8 @@ static const float *get_vector(struct reader *r, const char *name, int n)
         return NULL;
     const struct slm_tensor_ref *t = slm_source_at(r->s, (size_t)i);
     if (t->type != SLM_F32 || t->n_dims != 1 || t->dim[0] != (uint64_t)n) {
-        r->rc = slm_fail(r->err, SLM_E_FORMAT, "%s: tensor %s: want %d float32 numbers", r->s->path, name, n);
+        r->rc = slm_fail(r->err, SLM_E_FORMAT, "%s: tensor %s: want %d float32 numbers",
+                         r->s->path, name, n);
         return NULL;
     }
     float *f = slm_arena_alloc_n(r->s->arena, (size_t)n, sizeof *f);
@@ -75,7 +83,8 @@ static const float *get_vector(struct reader *r, const char *name, int n)
     memcpy(f, t->data, (size_t)n * sizeof *f);
     for (int k = 0; k < n; k++)
         if (!(f[k] > 0 && isfinite(f[k])) && !r->rc)
-            r->rc = slm_fail(r->err, SLM_E_FORMAT, "%s: tensor %s: number %d is %g", r->s->path, name, k, (double)f[k]);
+            r->rc = slm_fail(r->err, SLM_E_FORMAT, "%s: tensor %s: number %d is %g", r->s->path,
+                             name, k, (double)f[k]);
     return f;
 }
 
@@ -91,7 +100,8 @@ static int find_family(struct slm_hparams *hp, struct reader *r)
         return slm_fail_mem(r->err, "architecture", a.n);
     r->arch = arch;
     if (a.n > 64)
-        return slm_fail(r->err, SLM_E_FORMAT, "%s: general.architecture is %zu bytes long", s->path, a.n);
+        return slm_fail(r->err, SLM_E_FORMAT, "%s: general.architecture is %zu bytes long",
+                        s->path, a.n);
     hp->experts = get_int(r, "expert_count", 0, SLM_MAX_EXPERTS, SLM_GGUF_OPTIONAL, 0);
     if (r->rc)
         return r->rc;
@@ -101,7 +111,8 @@ static int find_family(struct slm_hparams *hp, struct reader *r)
     struct slm_buf b;
     slm_buf_init(&b, s->rt, SLM_MEM_MODEL, 4096);
     slm_family_names(&b);
-    rc = slm_fail(r->err, SLM_E_UNSUPPORTED, "%s: architecture '%s'%s is not known; known families are %s", s->path, arch,
+    rc = slm_fail(r->err, SLM_E_UNSUPPORTED,
+                  "%s: architecture '%s'%s is not known; known families are %s", s->path, arch,
                   hp->experts ? " with experts" : "", b.s);
     slm_buf_release(&b);
     return rc;
@@ -120,38 +131,47 @@ static void read_sizes(struct reader *r, struct slm_hparams *hp)
         return;
     hp->kv_heads = get_same(r, "attention.head_count_kv", 1, 65536, hp->layers, hp->heads);
     hp->ffn = get_same(r, "feed_forward_length", 1, SLM_MAX_WIDTH * 8, hp->layers, 0);
-    hp->head_width = get_int(r, "attention.key_length", 1, 65536, SLM_GGUF_OPTIONAL, hp->width / hp->heads);
-    int value = get_int(r, "attention.value_length", 1, 65536, SLM_GGUF_OPTIONAL, hp->head_width);
+    hp->head_width =
+        get_int(r, "attention.key_length", 1, 65536, SLM_GGUF_OPTIONAL, hp->width / hp->heads);
+    int value =
+        get_int(r, "attention.value_length", 1, 65536, SLM_GGUF_OPTIONAL, hp->head_width);
     if (!r->rc && value != hp->head_width)
-        r->rc = slm_fail(r->err, SLM_E_UNSUPPORTED, "%s: keys of width %d and values of width %d", r->s->path, hp->head_width, value);
+        r->rc =
+            slm_fail(r->err, SLM_E_UNSUPPORTED, "%s: keys of width %d and values of width %d",
+                     r->s->path, hp->head_width, value);
     hp->rot = get_int(r, "rope.dimension_count", 2, 65536, SLM_GGUF_OPTIONAL, hp->head_width);
     bool layer = f->norm == SLM_NORM_LAYER;
-    hp->eps = get_num(r, layer ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
-                      SLM_GGUF_REQUIRED, 0);
+    hp->eps =
+        get_num(r, layer ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
+                SLM_GGUF_REQUIRED, 0);
     hp->attn_cap = get_num(r, "attn_logit_softcapping", SLM_GGUF_OPTIONAL, 0);
     hp->final_cap = get_num(r, "final_logit_softcapping", SLM_GGUF_OPTIONAL, 0);
     if (f->moe)
-        hp->experts_used = get_int(r, "expert_used_count", 1, SLM_MAX_EXPERTS, SLM_GGUF_REQUIRED, 0);
+        hp->experts_used =
+            get_int(r, "expert_used_count", 1, SLM_MAX_EXPERTS, SLM_GGUF_REQUIRED, 0);
     hp->embed_scale = f->embed_scale ? sqrtf((float)hp->width) : 1;
     hp->pairs = f->gguf_pairs;
     hp->tied = -1;
-    hp->parallel = f->resid == SLM_RESID_EITHER && slm_source_find(r->s, "blk.0.ffn_norm.weight") < 0;
+    hp->parallel =
+        f->resid == SLM_RESID_EITHER && slm_source_find(r->s, "blk.0.ffn_norm.weight") < 0;
 }
 
 static enum slm_rope_kind rope_kind(struct reader *r)
 {
     struct slm_gguf_str t = {"none", 4};
     if (!r->rc)
-        r->rc = slm_gguf_str(r->s->gguf, key_of(r, "rope.scaling.type"), SLM_GGUF_OPTIONAL, &t, r->err);
-    static const enum slm_rope_kind kinds[] = {SLM_ROPE_PLAIN, SLM_ROPE_LINEAR, SLM_ROPE_YARN, SLM_ROPE_LONG};
+        r->rc = slm_gguf_str(r->s->gguf, key_of(r, "rope.scaling.type"), SLM_GGUF_OPTIONAL, &t,
+                             r->err);
+    static const enum slm_rope_kind kinds[] = {SLM_ROPE_PLAIN, SLM_ROPE_LINEAR, SLM_ROPE_YARN,
+                                               SLM_ROPE_LONG};
     for (size_t i = 0; i < 4; i++) {
         const char *name = slm_rope_name(kinds[i]);
         if (t.n == strlen(name) && !memcmp(name, t.s, t.n))
             return kinds[i];
     }
     if (!r->rc)
-        r->rc = slm_fail(r->err, SLM_E_UNSUPPORTED, "%s: %s '%.*s' is not known", r->s->path, r->key,
-                         (int)(t.n < 40 ? t.n : 40), t.s);
+        r->rc = slm_fail(r->err, SLM_E_UNSUPPORTED, "%s: %s '%.*s' is not known", r->s->path,
+                         r->key, (int)(t.n < 40 ? t.n : 40), t.s);
     return SLM_ROPE_PLAIN;
 }
 
@@ -160,7 +180,8 @@ static void read_rope(struct reader *r, struct slm_hparams *hp)
     struct slm_rope *p = &hp->rope[0];
     p->kind = rope_kind(r);
     p->base = get_num(r, "rope.freq_base", SLM_GGUF_OPTIONAL, 10000);
-    p->original = get_int(r, "rope.scaling.original_context_length", 1, SLM_MAX_CONTEXT, SLM_GGUF_OPTIONAL, hp->context);
+    p->original = get_int(r, "rope.scaling.original_context_length", 1, SLM_MAX_CONTEXT,
+                          SLM_GGUF_OPTIONAL, hp->context);
     float linear = get_num(r, "rope.scale_linear", SLM_GGUF_OPTIONAL, 0);
     p->factor = get_num(r, "rope.scaling.factor", SLM_GGUF_OPTIONAL, linear);
     if (p->kind == SLM_ROPE_PLAIN && linear > 1)
@@ -179,10 +200,14 @@ static void read_rope(struct reader *r, struct slm_hparams *hp)
     if (p->long_f && p->short_f)
         p->kind = SLM_ROPE_LONG;
     else if ((p->long_f || p->short_f || p->kind == SLM_ROPE_LONG) && !r->rc)
-        r->rc = slm_fail(r->err, SLM_E_FORMAT, "%s: longrope wants both rope_factors_long and rope_factors_short", r->s->path);
-    if (p->kind == SLM_ROPE_YARN && p->attn_factor > 0 && p->factor > 1) /* there it comes on top of the rule */
+        r->rc = slm_fail(r->err, SLM_E_FORMAT,
+                         "%s: longrope wants both rope_factors_long and rope_factors_short",
+                         r->s->path);
+    if (p->kind == SLM_ROPE_YARN && p->attn_factor > 0 &&
+        p->factor > 1) /* there it comes on top of the rule */
         p->attn_factor *= 0.1f * logf(p->factor) + 1;
-    if (p->kind == SLM_ROPE_LONG && !slm_gguf_find(r->s->gguf, key_of(r, "rope.scaling.attn_factor")))
+    if (p->kind == SLM_ROPE_LONG &&
+        !slm_gguf_find(r->s->gguf, key_of(r, "rope.scaling.attn_factor")))
         p->attn_factor = 1; /* files from before the key: llama.cpp scales by nothing */
     float beta = get_num(r, "attention.temperature_scale", SLM_GGUF_OPTIONAL, 0);
     hp->temper_beta = beta;
@@ -190,12 +215,14 @@ static void read_rope(struct reader *r, struct slm_hparams *hp)
     hp->two_ropes = hp->family->window == SLM_WIN_FIVE_OF_SIX;
     if (!hp->two_ropes)
         return;
-    float local = get_num(r, "rope.local.freq_base", SLM_GGUF_OPTIONAL, 10000); /* Ollama's key */
+    float local =
+        get_num(r, "rope.local.freq_base", SLM_GGUF_OPTIONAL, 10000); /* Ollama's key */
     hp->rope[1].base = get_num(r, "rope.freq_base_swa", SLM_GGUF_OPTIONAL, local);
     hp->rope[1].original = hp->context;
 }
 
-/* Phi-3's first files say no window: the models of 4K context have one, the others none that matters. */
+/* Phi-3's first files say no window: the models of 4K context have one, the others none that
+ * matters. */
 static int silent_window(const struct slm_hparams *hp)
 {
     if (hp->family->fuse)
@@ -211,11 +238,13 @@ static void read_windows(struct reader *r, struct slm_hparams *hp)
     if (r->rc)
         return;
     slm_hparams_windows(hp, window, hp->family->window == SLM_WIN_UPPER ? hp->layers : 0, 0);
-    const struct slm_gguf_key *k = slm_gguf_find(r->s->gguf, key_of(r, "attention.sliding_window_pattern"));
+    const struct slm_gguf_key *k =
+        slm_gguf_find(r->s->gguf, key_of(r, "attention.sliding_window_pattern"));
     if (!k)
         return;
     if (k->type != SLM_GGUF_ARR) { /* a period: every n-th layer sees everything */
-        int period = get_int(r, "attention.sliding_window_pattern", 1, SLM_MAX_LAYERS, SLM_GGUF_REQUIRED, 0);
+        int period = get_int(r, "attention.sliding_window_pattern", 1, SLM_MAX_LAYERS,
+                             SLM_GGUF_REQUIRED, 0);
         for (int l = 0; l < hp->layers && !r->rc; l++) {
             hp->window[l] = (l + 1) % period ? window : 0;
             hp->local[l] = hp->two_ropes && (l + 1) % period;
@@ -226,8 +255,9 @@ static void read_windows(struct reader *r, struct slm_hparams *hp)
     if (!slides)
         r->rc = slm_fail_mem(r->err, "window pattern", (size_t)hp->layers * 4);
     if (!r->rc)
-        r->rc = slm_gguf_ints(r->s->gguf, r->key, (struct slm_gguf_range){0, 1, SLM_GGUF_REQUIRED}, slides,
-                              (size_t)hp->layers, r->err);
+        r->rc =
+            slm_gguf_ints(r->s->gguf, r->key, (struct slm_gguf_range){0, 1, SLM_GGUF_REQUIRED},
+                          slides, (size_t)hp->layers, r->err);
     for (int l = 0; l < hp->layers && !r->rc; l++) {
         hp->window[l] = slides[l] ? window : 0;
         hp->local[l] = hp->two_ropes && slides[l];
@@ -238,7 +268,8 @@ static void read_vocab(struct reader *r, struct slm_hparams *hp)
 {
     int64_t i = slm_source_find(r->s, "token_embd.weight");
     if (i < 0) {
-        r->rc = slm_fail(r->err, SLM_E_FORMAT, "%s: tensor token_embd.weight is missing", r->s->path);
+        r->rc = slm_fail(r->err, SLM_E_FORMAT, "%s: tensor token_embd.weight is missing",
+                         r->s->path);
         return;
     }
     const struct slm_tensor_ref *t = slm_source_at(r->s, (size_t)i);
@@ -246,8 +277,9 @@ static void read_vocab(struct reader *r, struct slm_hparams *hp)
     const struct slm_gguf_key *tokens = slm_gguf_find(r->s->gguf, "tokenizer.ggml.tokens");
     hp->vocab = get_int(r, "vocab_size", 1, 1 << 26, SLM_GGUF_OPTIONAL, rows);
     if (!r->rc && tokens && tokens->count > (size_t)hp->vocab)
-        r->rc = slm_fail(r->err, SLM_E_FORMAT, "%s: %zu tokens, but token_embd.weight has %d rows", r->s->path,
-                         tokens->count, hp->vocab);
+        r->rc =
+            slm_fail(r->err, SLM_E_FORMAT, "%s: %zu tokens, but token_embd.weight has %d rows",
+                     r->s->path, tokens->count, hp->vocab);
 }
 
 int slm_config_gguf(struct slm_hparams *hp, const struct slm_source *s, slm_err *err)
@@ -260,11 +292,13 @@ int slm_config_gguf(struct slm_hparams *hp, const struct slm_source *s, slm_err 
     if (r.rc)
         return r.rc;
     /* a key of our own, for where the rule of other readers is wrong */
-    hp->attn_scale = get_num(&r, "attention.scale", SLM_GGUF_OPTIONAL, slm_hparams_gguf_scale(hp));
+    hp->attn_scale =
+        get_num(&r, "attention.scale", SLM_GGUF_OPTIONAL, slm_hparams_gguf_scale(hp));
     if (!r.rc)
         r.rc = slm_hparams_alloc(hp, s, err);
     if (!r.rc && (hp->rot > hp->head_width || hp->rot % 2))
-        r.rc = slm_fail(err, SLM_E_FORMAT, "%s: %d of %d columns of a head rotate", s->path, hp->rot, hp->head_width);
+        r.rc = slm_fail(err, SLM_E_FORMAT, "%s: %d of %d columns of a head rotate", s->path,
+                        hp->rot, hp->head_width);
     if (!r.rc)
         read_rope(&r, hp);
     if (!r.rc)
@@ -298,8 +332,10 @@ int slm_config_llama2c(struct slm_hparams *hp, const struct slm_source *s, slm_e
 int slm_hparams_alloc(struct slm_hparams *hp, const struct slm_source *s, slm_err *err)
 {
     /* every layer has tensors: a count beyond theirs is a lie, found before it is believed */
-    if (hp->layers < 1 || hp->layers > SLM_MAX_LAYERS || (size_t)hp->layers > slm_source_count(s))
-        return slm_fail(err, SLM_E_FORMAT, "%s: %d layers, but %zu tensors", s->path, hp->layers, slm_source_count(s));
+    if (hp->layers < 1 || hp->layers > SLM_MAX_LAYERS ||
+        (size_t)hp->layers > slm_source_count(s))
+        return slm_fail(err, SLM_E_FORMAT, "%s: %d layers, but %zu tensors", s->path,
+                        hp->layers, slm_source_count(s));
     hp->window = slm_arena_alloc_n(s->arena, (size_t)hp->layers, sizeof *hp->window);
     hp->local = slm_arena_alloc_n(s->arena, (size_t)hp->layers, 1);
     return hp->window && hp->local ? 0 : slm_fail_mem(err, "layers", (size_t)hp->layers * 5);

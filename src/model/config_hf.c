@@ -1,5 +1,6 @@
-/* config.json of a Hugging Face folder, in the layout of Transformers 5 (rope_parameters) and the one
- * before it (rope_theta, rope_scaling). A key that changes the answer and is not understood is an error. */
+/* config.json of a Hugging Face folder, in the layout of Transformers 5 (rope_parameters) and
+ * the one before it (rope_theta, rope_scaling). A key that changes the answer and is not
+ * understood is an error. */
 #include <math.h>
 #include <string.h>
 
@@ -19,7 +20,8 @@ struct reader {
 static void wrong(struct reader *r, const char *key, const char *want)
 {
     if (!r->rc)
-        r->rc = slm_fail(r->err, SLM_E_FORMAT, "%s/config.json: %s is %s", r->s->path, key, want);
+        r->rc =
+            slm_fail(r->err, SLM_E_FORMAT, "%s/config.json: %s is %s", r->s->path, key, want);
 }
 
 static const slm_json *find(struct reader *r, const char *key)
@@ -67,8 +69,9 @@ static void check_act(struct reader *r, const struct slm_hparams *hp)
     for (; *ok; ok++)
         if (!strcmp(*ok, name))
             return;
-    r->rc = slm_fail(r->err, SLM_E_UNSUPPORTED, "%s/config.json: activation '%s' is not known for %s", r->s->path,
-                     name, hp->family->name);
+    r->rc = slm_fail(r->err, SLM_E_UNSUPPORTED,
+                     "%s/config.json: activation '%s' is not known for %s", r->s->path, name,
+                     hp->family->name);
 }
 
 /* What would change the answer and is not done here. */
@@ -79,12 +82,15 @@ static void refuse(struct reader *r)
         const slm_json *q = slm_json_find(r->s->config, keys[i]);
         if (slm_json_is(q, SLM_JSON_OBJECT) || find(r, keys[i])) {
             const char *how = slm_json_str(slm_json_find(q, "quant_method"), NULL);
-            r->rc = slm_fail(r->err, SLM_E_UNSUPPORTED, "%s/config.json: %s (%s): weights quantised by another tool are not read",
-                             r->s->path, keys[i], how ? how : "unknown method");
+            r->rc = slm_fail(
+                r->err, SLM_E_UNSUPPORTED,
+                "%s/config.json: %s (%s): weights quantised by another tool are not read",
+                r->s->path, keys[i], how ? how : "unknown method");
         }
     }
     if (!r->rc && slm_json_bool(find(r, "use_bidirectional_attention"), false))
-        r->rc = slm_fail(r->err, SLM_E_UNSUPPORTED, "%s/config.json: use_bidirectional_attention", r->s->path);
+        r->rc = slm_fail(r->err, SLM_E_UNSUPPORTED,
+                         "%s/config.json: use_bidirectional_attention", r->s->path);
 }
 
 static const float *get_factors(struct reader *r, const slm_json *obj, const char *key, int n)
@@ -106,7 +112,8 @@ static const float *get_factors(struct reader *r, const slm_json *obj, const cha
     return f;
 }
 
-static enum slm_rope_kind rope_kind(struct reader *r, const struct slm_hparams *hp, const slm_json *rope)
+static enum slm_rope_kind rope_kind(struct reader *r, const struct slm_hparams *hp,
+                                    const slm_json *rope)
 {
     const char *type = slm_json_str(slm_json_find(rope, "rope_type"), NULL);
     if (!type)
@@ -121,12 +128,13 @@ static enum slm_rope_kind rope_kind(struct reader *r, const struct slm_hparams *
         if (!strcmp(type, slm_rope_name((enum slm_rope_kind)k)))
             return (enum slm_rope_kind)k;
     if (!r->rc)
-        r->rc = slm_fail(r->err, SLM_E_UNSUPPORTED, "%s/config.json: rope scaling '%s' is not known", r->s->path, type);
+        r->rc = slm_fail(r->err, SLM_E_UNSUPPORTED,
+                         "%s/config.json: rope scaling '%s' is not known", r->s->path, type);
     return SLM_ROPE_PLAIN;
 }
 
-static void read_rope(struct reader *r, struct slm_hparams *hp, struct slm_rope *out, const slm_json *rope,
-                      double base)
+static void read_rope(struct reader *r, struct slm_hparams *hp, struct slm_rope *out,
+                      const slm_json *rope, double base)
 {
     double orig = (double)get_int(r, "original_max_position_embeddings", 0);
     out->kind = rope_kind(r, hp, rope);
@@ -139,7 +147,10 @@ static void read_rope(struct reader *r, struct slm_hparams *hp, struct slm_rope 
     out->attn_factor = get_num(r, rope, "attention_factor", 0);
     double ratio = (double)hp->context / fmax(1, orig);
     bool wants = out->kind == SLM_ROPE_LINEAR || out->kind == SLM_ROPE_LLAMA3;
-    out->factor = get_num(r, rope, "factor", wants ? (double)NAN : out->kind == SLM_ROPE_YARN ? ratio : 0);
+    out->factor = get_num(r, rope, "factor",
+                          wants                        ? (double)NAN
+                          : out->kind == SLM_ROPE_YARN ? ratio
+                                                       : 0);
     if (out->kind == SLM_ROPE_LLAMA3) {
         out->low = get_num(r, rope, "low_freq_factor", (double)NAN);
         out->high = get_num(r, rope, "high_freq_factor", (double)NAN);
@@ -170,12 +181,16 @@ static const slm_json *rope_object(struct reader *r)
 static void read_ropes(struct reader *r, struct slm_hparams *hp)
 {
     const slm_json *p = rope_object(r);
-    const slm_json *full = slm_json_find(p, "full_attention"), *local = slm_json_find(p, "sliding_attention");
-    double base = (double)get_num(r, r->j, "rope_theta", hp->family->rope_base > 0 ? (double)hp->family->rope_base : 1e4);
+    const slm_json *full = slm_json_find(p, "full_attention"),
+                   *local = slm_json_find(p, "sliding_attention");
+    double base = (double)get_num(
+        r, r->j, "rope_theta", hp->family->rope_base > 0 ? (double)hp->family->rope_base : 1e4);
     const slm_json *part = slm_json_find(full ? full : p, "partial_rotary_factor");
-    double share = part ? slm_json_num(part, 0) : (double)get_num(r, r->j, "partial_rotary_factor", -1);
+    double share =
+        part ? slm_json_num(part, 0) : (double)get_num(r, r->j, "partial_rotary_factor", -1);
     if (share < 0)
-        share = (double)get_num(r, r->j, "rope_pct", hp->family->rot_share > 0 ? (double)hp->family->rot_share : 1);
+        share = (double)get_num(r, r->j, "rope_pct",
+                                hp->family->rot_share > 0 ? (double)hp->family->rot_share : 1);
     if (!(share > 0 && share <= 1))
         wrong(r, "partial_rotary_factor", "not between 0 and 1");
     if (r->rc)
@@ -188,7 +203,8 @@ static void read_ropes(struct reader *r, struct slm_hparams *hp)
     hp->two_ropes = hp->family->window == SLM_WIN_FIVE_OF_SIX;
     read_rope(r, hp, &hp->rope[0], full ? full : p, base);
     if (hp->two_ropes)
-        read_rope(r, hp, &hp->rope[1], local, (double)get_num(r, r->j, "rope_local_base_freq", 1e4));
+        read_rope(r, hp, &hp->rope[1], local,
+                  (double)get_num(r, r->j, "rope_local_base_freq", 1e4));
     const slm_json *beta = slm_json_find(p, "llama_4_scaling_beta");
     if (slm_json_is_num(beta)) {
         hp->temper_beta = (float)slm_json_num(beta, 0);
@@ -200,15 +216,18 @@ static void read_heads(struct reader *r, struct slm_hparams *hp)
 {
     const struct slm_family *f = hp->family;
     hp->heads = get_int(r, "num_attention_heads", or_silent(f->silent.heads));
-    hp->kv_heads = get_int(r, "num_key_value_heads", f->silent.kv_heads ? f->silent.kv_heads : hp->heads);
+    hp->kv_heads =
+        get_int(r, "num_key_value_heads", f->silent.kv_heads ? f->silent.kv_heads : hp->heads);
     if (!r->rc && hp->heads < 1)
         wrong(r, "num_attention_heads", "below 1");
     if (r->rc)
         return;
-    hp->head_width = get_int(r, "head_dim", f->silent.head_width ? f->silent.head_width : hp->width / hp->heads);
+    hp->head_width = get_int(
+        r, "head_dim", f->silent.head_width ? f->silent.head_width : hp->width / hp->heads);
     if (!r->rc && hp->head_width < 1)
         wrong(r, "head_dim", "below 1");
-    double scalar = f->query_scalar ? (double)get_num(r, r->j, "query_pre_attn_scalar", 256) : hp->head_width;
+    double scalar = f->query_scalar ? (double)get_num(r, r->j, "query_pre_attn_scalar", 256)
+                                    : hp->head_width;
     hp->attn_scale = (float)(1 / sqrt(scalar));
 }
 
@@ -230,7 +249,8 @@ static void read_sizes(struct reader *r, struct slm_hparams *hp)
         hp->experts = get_int(r, "num_local_experts", REQUIRED);
         hp->experts_used = get_int(r, "num_experts_per_tok", REQUIRED);
     }
-    hp->parallel = f->resid == SLM_RESID_EITHER && slm_json_bool(find(r, "use_parallel_residual"), false);
+    hp->parallel =
+        f->resid == SLM_RESID_EITHER && slm_json_bool(find(r, "use_parallel_residual"), false);
     hp->embed_scale = f->embed_scale ? sqrtf((float)hp->width) : 1;
     hp->norm_shift = f->norm_shift;
     const slm_json *tie = find(r, "tie_word_embeddings");
@@ -268,7 +288,8 @@ static void read_windows(struct reader *r, struct slm_hparams *hp)
         wrong(r, "sliding_window", "below 1");
     if (hp->family->window == SLM_WIN_NONE)
         window = 0;
-    if (hp->family->window == SLM_WIN_UPPER && !slm_json_bool(find(r, "use_sliding_window"), false))
+    if (hp->family->window == SLM_WIN_UPPER &&
+        !slm_json_bool(find(r, "use_sliding_window"), false))
         window = 0;
     int period = get_int(r, "sliding_window_pattern", get_int(r, "_sliding_window_pattern", 6));
     int upper = get_int(r, "max_window_layers", 28);
@@ -281,16 +302,19 @@ static void read_windows(struct reader *r, struct slm_hparams *hp)
 static int find_family(struct slm_hparams *hp, const struct slm_source *s, slm_err *err)
 {
     const char *type = slm_json_str(slm_json_find(s->text, "model_type"), NULL);
-    const char *arch = slm_json_str(slm_json_at(slm_json_find(s->text, "architectures"), 0), NULL);
+    const char *arch =
+        slm_json_str(slm_json_at(slm_json_find(s->text, "architectures"), 0), NULL);
     if (!type && !arch)
-        return slm_fail(err, SLM_E_FORMAT, "%s/config.json: neither model_type nor architectures", s->path);
+        return slm_fail(err, SLM_E_FORMAT,
+                        "%s/config.json: neither model_type nor architectures", s->path);
     hp->family = slm_family_find_hf(type, arch);
     if (hp->family)
         return 0;
     struct slm_buf b;
     slm_buf_init(&b, s->rt, SLM_MEM_MODEL, 4096);
     slm_family_names(&b);
-    int rc = slm_fail(err, SLM_E_UNSUPPORTED, "%s/config.json: model family '%s' is not known; known are %s", s->path,
+    int rc = slm_fail(err, SLM_E_UNSUPPORTED,
+                      "%s/config.json: model family '%s' is not known; known are %s", s->path,
                       type ? type : arch, b.s);
     slm_buf_release(&b);
     return rc;
@@ -317,6 +341,8 @@ int slm_config_hf(struct slm_hparams *hp, struct slm_source *s, slm_err *err)
     slm_slot_name_hf(name, slm_slot_find(hp, SLM_W_EMBED), s->prefix, s->head_prefix, 0, 0);
     int64_t embed = slm_source_find(s, name);
     const struct slm_tensor_ref *t = embed >= 0 ? slm_source_at(s, (size_t)embed) : NULL;
-    hp->vocab = get_int(&r, "vocab_size", t && t->n_dims == 2 && t->dim[0] < INT32_MAX ? (int64_t)t->dim[0] : REQUIRED);
+    hp->vocab =
+        get_int(&r, "vocab_size",
+                t && t->n_dims == 2 && t->dim[0] < INT32_MAX ? (int64_t)t->dim[0] : REQUIRED);
     return r.rc;
 }

@@ -1,5 +1,5 @@
-/* Converting a model: opened and bound as for running, so that what cannot be run is not converted
- * either; then written row by row in the other dialect, converted on all threads. */
+/* Converting a model: opened and bound as for running, so that what cannot be run is not
+ * converted either; then written row by row in the other dialect, converted on all threads. */
 #include "model/convert.h"
 
 #include <string.h>
@@ -8,10 +8,7 @@
 
 #define BLOCK_BYTES ((size_t)8 << 20)
 
-void slm_convert_opts_init(slm_convert_opts *o)
-{
-    memset(o, 0, sizeof *o);
-}
+void slm_convert_opts_init(slm_convert_opts *o) { memset(o, 0, sizeof *o); }
 
 const slm_tokenizer *slm_convert_tokenizer(const struct slm_convert *c)
 {
@@ -39,10 +36,10 @@ struct job {
     const struct slm_weight *w;
     const struct slm_slot_row *row;
     const struct slm_convert_part *part;
-    int first, n;         /* rows of the output, counted through the parts */
-    size_t bytes;         /* of an output row */
-    float *scratch;       /* (threads, cols) */
-    float *spare;         /* (cols) for the one row of a vector */
+    int first, n;   /* rows of the output, counted through the parts */
+    size_t bytes;   /* of an output row */
+    float *scratch; /* (threads, cols) */
+    float *spare;   /* (cols) for the one row of a vector */
 };
 
 static const uint8_t *source_row(const struct job *j, int r)
@@ -50,7 +47,8 @@ static const uint8_t *source_row(const struct job *j, int r)
     const slm_model *m = j->c->m;
     int part = j->part->part + r / j->w->rows, k = r % j->w->rows;
     if (j->row->pairs != SLM_DIM_1 && j->row->rows != SLM_DIM_1 && j->c->pairs != m->hp.pairs)
-        k = j->c->pairs ? slm_row_in_halves(m->hp.head_width, k) : slm_row_in_pairs(m->hp.head_width, k);
+        k = j->c->pairs ? slm_row_in_halves(m->hp.head_width, k)
+                        : slm_row_in_pairs(m->hp.head_width, k);
     return j->w->part[part] + (size_t)k * j->w->stride;
 }
 
@@ -103,15 +101,18 @@ static int progress(struct slm_convert *c, size_t n, slm_err *err)
                : 0;
 }
 
-int slm_convert_rows(struct slm_convert *c, const struct slm_convert_part *part, slm_convert_sink *sink,
-                     void *arg, slm_err *err)
+int slm_convert_rows(struct slm_convert *c, const struct slm_convert_part *part,
+                     slm_convert_sink *sink, void *arg, slm_err *err)
 {
     slm_model *m = c->m;
-    struct job j = {.c = c, .w = &m->weight[part->weight], .row = m->row[part->weight], .part = part};
-    int all = part->row >= 0 ? 1 : part->parts * j.w->rows, from = part->row >= 0 ? part->row : 0, rc = 0;
+    struct job j = {
+        .c = c, .w = &m->weight[part->weight], .row = m->row[part->weight], .part = part};
+    int all = part->row >= 0 ? 1 : part->parts * j.w->rows,
+        from = part->row >= 0 ? part->row : 0, rc = 0;
     j.bytes = slm_row_bytes(part->type, (size_t)j.w->cols);
     size_t most = c->block_bytes / j.bytes, threads = (size_t)slm_pool_threads(m->rt->pool);
-    j.scratch = slm_alloc_n(m->rt, SLM_MEM_MODEL, (threads + 1) * (size_t)j.w->cols, sizeof *j.scratch);
+    j.scratch =
+        slm_alloc_n(m->rt, SLM_MEM_MODEL, (threads + 1) * (size_t)j.w->cols, sizeof *j.scratch);
     if (!j.scratch || !most) {
         slm_free(m->rt, j.scratch);
         return slm_fail_mem(err, j.w->name, j.bytes);
@@ -137,19 +138,23 @@ static int check_type(struct slm_convert *c, slm_err *err)
     if (c->o->type) {
         c->type = slm_dtype_of_name(c->o->type);
         const struct slm_dtype_info *d = c->type >= 0 ? &slm_dtypes[c->type] : NULL;
-        bool number = d && (d->block > 1 || c->type == SLM_F32 || c->type == SLM_F16 || c->type == SLM_BF16);
+        bool number = d && (d->block > 1 || c->type == SLM_F32 || c->type == SLM_F16 ||
+                            c->type == SLM_BF16);
         if (!number || d->gguf < 0 || c->type == SLM_Q8_K || c->type == SLM_Q8_1)
             return slm_fail(err, SLM_E_ARG, "type '%s' is no weight type", c->o->type);
         if (!m->rt->kern->from_f32[c->type])
-            return slm_fail(err, SLM_E_UNSUPPORTED, "type %s can be read, but not yet written", d->name);
+            return slm_fail(err, SLM_E_UNSUPPORTED, "type %s can be read, but not yet written",
+                            d->name);
         if (c->o->to_folder && d->block > 1)
-            return slm_fail(err, SLM_E_UNSUPPORTED, "a Hugging Face folder holds f32, f16 or bf16, not %s", d->name);
+            return slm_fail(err, SLM_E_UNSUPPORTED,
+                            "a Hugging Face folder holds f32, f16 or bf16, not %s", d->name);
     }
     for (int i = 0; i < m->n_weights && c->type >= 0; i++)
         if (m->row[i]->rows != SLM_DIM_1 && m->weight[i].cols % slm_dtypes[c->type].block)
-            slm_log(m->rt, SLM_LOG_WARN, "%s stays %s: rows of %d are no multiple of %d", m->weight[i].name,
-                    slm_dtypes[slm_convert_type(c, i, !c->o->to_folder)].name, m->weight[i].cols,
-                    slm_dtypes[c->type].block);
+            slm_log(m->rt, SLM_LOG_WARN, "%s stays %s: rows of %d are no multiple of %d",
+                    m->weight[i].name,
+                    slm_dtypes[slm_convert_type(c, i, !c->o->to_folder)].name,
+                    m->weight[i].cols, slm_dtypes[c->type].block);
     return 0;
 }
 
@@ -168,14 +173,15 @@ static int prepare(struct slm_convert *c, slm_err *err)
     if (!rc && c->o->tokenizer)
         rc = slm_tokenizer_open(&c->other, m->rt, c->o->tokenizer, err);
     if (!rc && c->other && slm_tokenizer_size(c->other) > m->hp.vocab)
-        rc = slm_fail(err, SLM_E_ARG, "%s: %d tokens, the model's vocabulary has %d", c->o->tokenizer,
-                      slm_tokenizer_size(c->other), m->hp.vocab);
+        rc = slm_fail(err, SLM_E_ARG, "%s: %d tokens, the model's vocabulary has %d",
+                      c->o->tokenizer, slm_tokenizer_size(c->other), m->hp.vocab);
     if (!rc && !(c->block = slm_alloc(m->rt, SLM_MEM_MODEL, c->block_bytes)))
         rc = slm_fail_mem(err, "conversion", c->block_bytes);
     return rc;
 }
 
-int slm_model_convert(slm_runtime *rt, const char *in, const char *out, const slm_convert_opts *o, slm_err *err)
+int slm_model_convert(slm_runtime *rt, const char *in, const char *out,
+                      const slm_convert_opts *o, slm_err *err)
 {
     static const slm_convert_opts none;
     struct slm_convert c = {.o = o ? o : &none};

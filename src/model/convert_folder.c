@@ -1,6 +1,6 @@
-/* Writing a Hugging Face folder: config.json in the layout that every version of Transformers reads,
- * generation_config.json, the tokenizer's files, the chat template, and one model.safetensors. The
- * folder is made under a temporary name and renamed when it is whole. */
+/* Writing a Hugging Face folder: config.json in the layout that every version of Transformers
+ * reads, generation_config.json, the tokenizer's files, the chat template, and one
+ * model.safetensors. The folder is made under a temporary name and renamed when it is whole. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +14,10 @@ struct folder {
 
 /* ---- config.json ---- */
 
-static void put_int(struct slm_buf *b, const char *key, int v) { slm_buf_printf(b, ",\n  \"%s\": %d", key, v); }
+static void put_int(struct slm_buf *b, const char *key, int v)
+{
+    slm_buf_printf(b, ",\n  \"%s\": %d", key, v);
+}
 
 static void put_num(struct slm_buf *b, const char *key, float v)
 {
@@ -34,8 +37,9 @@ static void put_factors(struct slm_buf *b, const char *key, const float *f, int 
     slm_buf_puts(b, "]");
 }
 
-/* GGUF keeps llama3's scaling as divisors; the numbers behind them are those of all published models
- * (low 1, high 4), and the factor is the largest divisor. Checked by computing them again. */
+/* GGUF keeps llama3's scaling as divisors; the numbers behind them are those of all published
+ * models (low 1, high 4), and the factor is the largest divisor. Checked by computing them
+ * again. */
 static bool is_llama3(const slm_model *m, float *factor, int *original)
 {
     const struct slm_rope *r = &m->hp.rope[0];
@@ -45,8 +49,10 @@ static bool is_llama3(const slm_model *m, float *factor, int *original)
     for (*original = 32; *original <= m->hp.context; *original *= 2) {
         bool same = true;
         for (int i = 0; i < m->hp.rot / 2 && same; i++) {
-            float f = 1.0f / powf(r->base, (float)(2 * i) / (float)m->hp.rot), turns = (float)*original * f / 6.2831853f;
-            float keep = fminf(fmaxf((turns - 1) / 3, 0), 1), want = 1 / ((1 - keep) / *factor + keep);
+            float f = 1.0f / powf(r->base, (float)(2 * i) / (float)m->hp.rot),
+                  turns = (float)*original * f / 6.2831853f;
+            float keep = fminf(fmaxf((turns - 1) / 3, 0), 1),
+                  want = 1 / ((1 - keep) / *factor + keep);
             same = fabsf(want - r->divisor[i]) <= 1e-3f * want;
         }
         if (same)
@@ -62,24 +68,29 @@ static int put_scaling(struct slm_buf *b, const slm_model *m, slm_err *err)
     int original = r->original;
     bool llama3 = r->kind == SLM_ROPE_LLAMA3;
     if (r->divisor && !(llama3 = is_llama3(m, &factor, &original)))
-        return slm_fail(err, SLM_E_UNSUPPORTED, "%s: rope_freqs.weight is no scaling that config.json can say", m->src.path);
+        return slm_fail(err, SLM_E_UNSUPPORTED,
+                        "%s: rope_freqs.weight is no scaling that config.json can say",
+                        m->src.path);
     if (r->kind == SLM_ROPE_PLAIN && !llama3) {
         slm_buf_puts(b, ",\n  \"rope_scaling\": null");
         return 0;
     }
     const char *name = slm_rope_name(llama3 ? SLM_ROPE_LLAMA3 : r->kind);
-    slm_buf_printf(b, ",\n  \"rope_scaling\": {\"rope_type\": \"%s\", \"type\": \"%s\"", name, name);
+    slm_buf_printf(b, ",\n  \"rope_scaling\": {\"rope_type\": \"%s\", \"type\": \"%s\"", name,
+                   name);
     if (r->kind != SLM_ROPE_LONG)
         slm_buf_printf(b, ", \"factor\": %.9g", (double)factor);
     if (r->kind != SLM_ROPE_LINEAR && r->kind != SLM_ROPE_LONG)
         slm_buf_printf(b, ", \"original_max_position_embeddings\": %d", original);
     if (llama3)
-        slm_buf_printf(b, ", \"low_freq_factor\": %.9g, \"high_freq_factor\": %.9g", r->low > 0 ? (double)r->low : 1.0,
-                       r->high > 0 ? (double)r->high : 4.0);
+        slm_buf_printf(b, ", \"low_freq_factor\": %.9g, \"high_freq_factor\": %.9g",
+                       r->low > 0 ? (double)r->low : 1.0, r->high > 0 ? (double)r->high : 4.0);
     if (r->kind == SLM_ROPE_YARN) {
-        slm_buf_printf(b, ", \"beta_fast\": %.9g, \"beta_slow\": %.9g", (double)r->beta_fast, (double)r->beta_slow);
+        slm_buf_printf(b, ", \"beta_fast\": %.9g, \"beta_slow\": %.9g", (double)r->beta_fast,
+                       (double)r->beta_slow);
         if (r->mscale_all > 0)
-            slm_buf_printf(b, ", \"mscale\": %.9g, \"mscale_all_dim\": %.9g", (double)r->mscale, (double)r->mscale_all);
+            slm_buf_printf(b, ", \"mscale\": %.9g, \"mscale_all_dim\": %.9g", (double)r->mscale,
+                           (double)r->mscale_all);
         if (!r->truncate)
             slm_buf_puts(b, ", \"truncate\": false");
     }
@@ -109,7 +120,8 @@ static void put_windows(struct slm_buf *b, const struct slm_hparams *hp)
         return;
     slm_buf_puts(b, ",\n  \"layer_types\": [");
     for (int l = 0; l < hp->layers; l++)
-        slm_buf_printf(b, "%s\"%s\"", l ? ", " : "", hp->window[l] ? "sliding_attention" : "full_attention");
+        slm_buf_printf(b, "%s\"%s\"", l ? ", " : "",
+                       hp->window[l] ? "sliding_attention" : "full_attention");
     slm_buf_puts(b, "]");
 }
 
@@ -121,13 +133,17 @@ static const struct slm_family *folder_family(const slm_model *m)
         return hp->family;
     for (int i = 0; i < slm_family_count; i++) {
         const struct slm_family *f = &slm_families[i];
-        if (!strcmp(f->gguf, hp->family->gguf) && f->moe == hp->family->moe && f->window == SLM_WIN_ALL)
+        if (!strcmp(f->gguf, hp->family->gguf) && f->moe == hp->family->moe &&
+            f->window == SLM_WIN_ALL)
             return f;
     }
     return hp->family;
 }
 
-static bool has_slot(const slm_model *m, enum slm_slot slot) { return m->layer[0].w[slot] != NULL; }
+static bool has_slot(const slm_model *m, enum slm_slot slot)
+{
+    return m->layer[0].w[slot] != NULL;
+}
 
 static void put_family(struct slm_buf *b, const slm_model *m)
 {
@@ -140,9 +156,13 @@ static void put_family(struct slm_buf *b, const slm_model *m)
     put_num(b, f->norm == SLM_NORM_LAYER ? "layer_norm_eps" : "rms_norm_eps", hp->eps);
     if (f->query_scalar) {
         put_num(b, "query_pre_attn_scalar", roundf(1 / (hp->attn_scale * hp->attn_scale)));
-        slm_buf_printf(b, hp->attn_cap > 0 ? ",\n  \"attn_logit_softcapping\": %.9g" : ",\n  \"attn_logit_softcapping\": null",
+        slm_buf_printf(b,
+                       hp->attn_cap > 0 ? ",\n  \"attn_logit_softcapping\": %.9g"
+                                        : ",\n  \"attn_logit_softcapping\": null",
                        (double)hp->attn_cap);
-        slm_buf_printf(b, hp->final_cap > 0 ? ",\n  \"final_logit_softcapping\": %.9g" : ",\n  \"final_logit_softcapping\": null",
+        slm_buf_printf(b,
+                       hp->final_cap > 0 ? ",\n  \"final_logit_softcapping\": %.9g"
+                                         : ",\n  \"final_logit_softcapping\": null",
                        (double)hp->final_cap);
     }
     if (f->moe) {
@@ -176,7 +196,8 @@ static int make_config(struct folder *f, slm_err *err)
     const struct slm_family *family = folder_family(m);
     struct slm_buf *b = &f->text;
     const slm_tokenizer *tok = slm_convert_tokenizer(f->c);
-    slm_buf_printf(b, "{\n  \"architectures\": [\"%s\"],\n  \"model_type\": \"%s\"", family->arch[0], family->hf[0]);
+    slm_buf_printf(b, "{\n  \"architectures\": [\"%s\"],\n  \"model_type\": \"%s\"",
+                   family->arch[0], family->hf[0]);
     put_int(b, "num_hidden_layers", hp->layers);
     put_int(b, "hidden_size", hp->width);
     put_int(b, "intermediate_size", hp->ffn);
@@ -260,7 +281,8 @@ static int save_tokenizer(struct folder *f, slm_err *err)
     const slm_tokenizer *tok = slm_convert_tokenizer(f->c);
     const char *tmpl = m->chats ? m->tmpl_source : NULL;
     if (!tok) {
-        slm_log(m->rt, SLM_LOG_WARN, "%s: no tokenizer: the folder will hold none", m->src.path);
+        slm_log(m->rt, SLM_LOG_WARN, "%s: no tokenizer: the folder will hold none",
+                m->src.path);
         return 0;
     }
     int rc = slm_tok_export_json(tok, &f->text, err);
@@ -277,7 +299,9 @@ static int save_tokenizer(struct folder *f, slm_err *err)
 
 /* ---- weights ---- */
 
-struct piece { int weight, part; };
+struct piece {
+    int weight, part;
+};
 
 static int sink(void *arg, const void *p, size_t n, slm_err *err)
 {
@@ -298,21 +322,25 @@ static size_t declare(const struct folder *f, slm_st_out *w, struct piece *piece
             if (!w)
                 continue;
             slm_slot_name_hf(name, row, "model.", "", m->row_layer[i], p);
-            slm_st_out_tensor(w, name, slm_convert_type(f->c, i, false), vector ? dim + 1 : dim, vector ? 1 : 2);
+            slm_st_out_tensor(w, name, slm_convert_type(f->c, i, false), vector ? dim + 1 : dim,
+                              vector ? 1 : 2);
             pieces[n] = (struct piece){i, p};
         }
     }
     return n;
 }
 
-static int write_weights(struct folder *f, slm_st_out *w, const struct piece *pieces, slm_err *err)
+static int write_weights(struct folder *f, slm_st_out *w, const struct piece *pieces,
+                         slm_err *err)
 {
     const slm_model *m = f->c->m;
     int rc = slm_st_out_begin(w, err);
     for (int64_t next; !rc && (next = slm_st_out_next(w)) >= 0;) {
         const struct piece *p = &pieces[next];
         bool heads = m->row[p->weight]->kind == SLM_SLOT_HEADS;
-        struct slm_convert_part part = {.weight = p->weight, .part = heads ? 0 : p->part, .parts = 1,
+        struct slm_convert_part part = {.weight = p->weight,
+                                        .part = heads ? 0 : p->part,
+                                        .parts = 1,
                                         .row = heads ? p->part : -1,
                                         .type = slm_convert_type(f->c, p->weight, false)};
         rc = slm_convert_rows(f->c, &part, sink, w, err);
@@ -324,10 +352,12 @@ static int save_weights(struct folder *f, slm_err *err)
 {
     slm_runtime *rt = f->c->m->rt;
     slm_st_out *w;
-    int rc = slm_st_out_open(&w, rt, slm_path_join(&f->path, f->dir.s, "model.safetensors"), err);
+    int rc =
+        slm_st_out_open(&w, rt, slm_path_join(&f->path, f->dir.s, "model.safetensors"), err);
     if (rc)
         return rc;
-    struct piece *pieces = slm_alloc_n(rt, SLM_MEM_MODEL, declare(f, NULL, NULL), sizeof *pieces);
+    struct piece *pieces =
+        slm_alloc_n(rt, SLM_MEM_MODEL, declare(f, NULL, NULL), sizeof *pieces);
     if (pieces) {
         slm_st_out_meta(w, "format", "pt");
         declare(f, w, pieces);
@@ -359,7 +389,8 @@ int slm_convert_folder(struct slm_convert *c, const char *path, slm_err *err)
     slm_runtime *rt = c->m->rt;
     struct folder f = {.c = c};
     if (slm_path_is_dir(path) || slm_path_is_file(path))
-        return slm_fail(err, SLM_E_ARG, "%s: is there already; a folder is only written anew", path);
+        return slm_fail(err, SLM_E_ARG, "%s: is there already; a folder is only written anew",
+                        path);
     c->pairs = false;
     c->shift = c->m->hp.family->norm_shift;
     slm_buf_init(&f.dir, rt, SLM_MEM_MODEL, 1 << 16);

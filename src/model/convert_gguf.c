@@ -1,5 +1,6 @@
-/* Writing GGUF: the keys that llama.cpp's converter writes for the family, and a few of our own where
- * it has none (they are harmless to who does not know them, and the log says what that reader misses). */
+/* Writing GGUF: the keys that llama.cpp's converter writes for the family, and a few of our own
+ * where it has none (they are harmless to who does not know them, and the log says what that
+ * reader misses). */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,16 +19,29 @@ static const char *key_of(struct keys *k, const char *name)
     return k->key;
 }
 
-static void put_int(struct keys *k, const char *name, int v) { slm_gguf_out_u32(k->w, key_of(k, name), (uint32_t)v); }
-static void put_num(struct keys *k, const char *name, float v) { slm_gguf_out_f32(k->w, key_of(k, name), v); }
-static void put_str(slm_gguf_out *w, const char *key, const char *s) { slm_gguf_out_str(w, key, s, strlen(s)); }
+static void put_int(struct keys *k, const char *name, int v)
+{
+    slm_gguf_out_u32(k->w, key_of(k, name), (uint32_t)v);
+}
+static void put_num(struct keys *k, const char *name, float v)
+{
+    slm_gguf_out_f32(k->w, key_of(k, name), v);
+}
+static void put_str(slm_gguf_out *w, const char *key, const char *s)
+{
+    slm_gguf_out_str(w, key, s, strlen(s));
+}
 
 /* llama.cpp's number for a file mostly of one type. */
 static uint32_t file_type(enum slm_dtype t)
 {
-    static const struct { enum slm_dtype t; uint32_t id; } ids[] = {
-        {SLM_F32, 0}, {SLM_F16, 1}, {SLM_Q4_0, 2}, {SLM_Q4_1, 3}, {SLM_Q8_0, 7}, {SLM_Q5_0, 8}, {SLM_Q5_1, 9},
-        {SLM_BF16, 32}, {SLM_TQ1_0, 36}, {SLM_TQ2_0, 37}, {SLM_MXFP4, 38},
+    static const struct {
+        enum slm_dtype t;
+        uint32_t id;
+    } ids[] = {
+        {SLM_F32, 0},    {SLM_F16, 1},    {SLM_Q4_0, 2},   {SLM_Q4_1, 3},
+        {SLM_Q8_0, 7},   {SLM_Q5_0, 8},   {SLM_Q5_1, 9},   {SLM_BF16, 32},
+        {SLM_TQ1_0, 36}, {SLM_TQ2_0, 37}, {SLM_MXFP4, 38},
     };
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
         if (ids[i].t == t)
@@ -72,7 +86,8 @@ static void put_sizes(struct keys *k)
     put_int(k, "attention.value_length", hp->head_width);
     put_int(k, "vocab_size", hp->vocab);
     bool layer = hp->family->norm == SLM_NORM_LAYER;
-    put_num(k, layer ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon", hp->eps);
+    put_num(k, layer ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
+            hp->eps);
     if (hp->family->moe) {
         put_int(k, "expert_count", hp->experts);
         put_int(k, "expert_used_count", hp->experts_used);
@@ -88,7 +103,9 @@ static void put_sizes(struct keys *k)
     float implied = slm_hparams_gguf_scale(hp);
     if (fabsf(hp->attn_scale - implied) > 1e-6f * implied) {
         put_num(k, "attention.scale", hp->attn_scale);
-        slm_log(k->m->rt, SLM_LOG_WARN, "%s: GGUF has no common key for its softmax scale; other readers will take %g, not %g",
+        slm_log(k->m->rt, SLM_LOG_WARN,
+                "%s: GGUF has no common key for its softmax scale; other readers will take %g, "
+                "not %g",
                 k->m->name, (double)implied, (double)hp->attn_scale);
     }
 }
@@ -103,13 +120,18 @@ static void put_windows(struct keys *k)
     bool usual = true;
     uint8_t *slides = slm_arena_alloc(&k->m->arena, (size_t)hp->layers);
     for (int l = 0; l < hp->layers && slides; l++) {
-        bool by_rule = rule == SLM_WIN_EVEN ? l % 2 == 0 : rule == SLM_WIN_FIVE_OF_SIX ? (l + 1) % 6 != 0 : true;
+        bool by_rule = rule == SLM_WIN_EVEN          ? l % 2 == 0
+                       : rule == SLM_WIN_FIVE_OF_SIX ? (l + 1) % 6 != 0
+                                                     : true;
         slides[l] = hp->window[l] != 0;
         usual &= !hp->max_window || slides[l] == by_rule;
     }
     if (!usual && slides) {
-        slm_gguf_out_array(k->w, key_of(k, "attention.sliding_window_pattern"), SLM_GGUF_BOOL, slides, (size_t)hp->layers);
-        slm_log(k->m->rt, SLM_LOG_WARN, "%s: its pattern of sliding layers is not its family's; readers without %s will go by that",
+        slm_gguf_out_array(k->w, key_of(k, "attention.sliding_window_pattern"), SLM_GGUF_BOOL,
+                           slides, (size_t)hp->layers);
+        slm_log(k->m->rt, SLM_LOG_WARN,
+                "%s: its pattern of sliding layers is not its family's; readers without %s "
+                "will go by that",
                 k->m->name, k->key);
     }
 }
@@ -149,7 +171,8 @@ static void put_flag(slm_gguf_out *w, const char *key, signed char v)
         slm_gguf_out_bool(w, key, v != 0);
 }
 
-static int put_strings(slm_gguf_out *w, slm_runtime *rt, const char *key, const struct slm_tok_str *s, size_t n, slm_err *err)
+static int put_strings(slm_gguf_out *w, slm_runtime *rt, const char *key,
+                       const struct slm_tok_str *s, size_t n, slm_err *err)
 {
     struct slm_gguf_str *list = slm_alloc_n(rt, SLM_MEM_MODEL, n, sizeof *list);
     if (!list)
@@ -161,7 +184,8 @@ static int put_strings(slm_gguf_out *w, slm_runtime *rt, const char *key, const 
     return 0;
 }
 
-static int put_spec(slm_gguf_out *w, slm_runtime *rt, const struct slm_tok_spec *s, slm_err *err)
+static int put_spec(slm_gguf_out *w, slm_runtime *rt, const struct slm_tok_spec *s,
+                    slm_err *err)
 {
     put_str(w, "tokenizer.ggml.model", s->model);
     if (s->pre)
@@ -174,7 +198,8 @@ static int put_spec(slm_gguf_out *w, slm_runtime *rt, const struct slm_tok_spec 
     if (!rc && s->merges)
         rc = put_strings(w, rt, "tokenizer.ggml.merges", s->merges, s->n_merges, err);
     if (s->charsmap)
-        slm_gguf_out_array(w, "tokenizer.ggml.precompiled_charsmap", SLM_GGUF_U8, s->charsmap, s->n_charsmap);
+        slm_gguf_out_array(w, "tokenizer.ggml.precompiled_charsmap", SLM_GGUF_U8, s->charsmap,
+                           s->n_charsmap);
     for (int i = 0; i < SLM_TOK_NAMED; i++) {
         char key[96];
         snprintf(key, sizeof key, "tokenizer.ggml.%s", slm_tok_named_keys[i]);
@@ -227,9 +252,13 @@ static void declare(slm_gguf_out *w, const struct slm_convert *c)
 }
 
 /* Rotary tables that GGUF keeps as tensors: what each plain frequency is divided by. */
-struct table { const char *name; float *v; };
+struct table {
+    const char *name;
+    float *v;
+};
 
-static int rope_tables(const slm_model *m, struct slm_arena *a, struct table out[2], slm_err *err)
+static int rope_tables(const slm_model *m, struct slm_arena *a, struct table out[2],
+                       slm_err *err)
 {
     const struct slm_rope *r = &m->hp.rope[0];
     size_t n = (size_t)m->hp.rot / 2;
@@ -237,13 +266,17 @@ static int rope_tables(const slm_model *m, struct slm_arena *a, struct table out
     if (!llama3 && !longr)
         return 0;
     for (int t = 0; t < (longr ? 2 : 1); t++) {
-        out[t].name = llama3 ? "rope_freqs.weight" : t ? "rope_factors_short.weight" : "rope_factors_long.weight";
+        out[t].name = llama3 ? "rope_freqs.weight"
+                      : t    ? "rope_factors_short.weight"
+                             : "rope_factors_long.weight";
         out[t].v = slm_arena_alloc_n(a, n, sizeof(float));
         if (!out[t].v)
             return slm_fail_mem(err, out[t].name, n * sizeof(float));
         for (size_t i = 0; i < n; i++) {
             float plain = 1.0f / powf(r->base, (float)(2 * i) / (float)m->hp.rot);
-            out[t].v[i] = r->divisor ? r->divisor[i] : longr ? (t ? r->short_f : r->long_f)[i] : plain / m->rope[0].inv_freq[0][i];
+            out[t].v[i] = r->divisor ? r->divisor[i]
+                          : longr    ? (t ? r->short_f : r->long_f)[i]
+                                     : plain / m->rope[0].inv_freq[0][i];
         }
     }
     return 0;
@@ -268,7 +301,9 @@ static int write_all(slm_gguf_out *w, struct slm_convert *c, slm_err *err)
     for (int t = 0; t < 2 && !rc && table[t].name; t++)
         rc = slm_gguf_out_data(w, table[t].v, (size_t)n * sizeof(float), err);
     for (int i = 0; i < m->n_weights && !rc; i++) {
-        struct slm_convert_part part = {.weight = i, .parts = m->weight[i].parts, .row = -1,
+        struct slm_convert_part part = {.weight = i,
+                                        .parts = m->weight[i].parts,
+                                        .row = -1,
                                         .type = slm_convert_type(c, i, true)};
         rc = slm_convert_rows(c, &part, sink, w, err);
     }
@@ -280,12 +315,14 @@ static int check(const struct slm_convert *c, slm_err *err)
 {
     const struct slm_hparams *hp = &c->m->hp;
     if (c->pairs && !hp->pairs && hp->rot != hp->head_width)
-        return slm_fail(err, SLM_E_UNSUPPORTED, "%s: GGUF's %s cannot rotate %d of %d columns", c->m->src.path,
-                        hp->family->gguf, hp->rot, hp->head_width);
+        return slm_fail(err, SLM_E_UNSUPPORTED, "%s: GGUF's %s cannot rotate %d of %d columns",
+                        c->m->src.path, hp->family->gguf, hp->rot, hp->head_width);
     if (hp->rope[0].kind == SLM_ROPE_YARN && !hp->rope[0].truncate)
-        return slm_fail(err, SLM_E_UNSUPPORTED, "%s: GGUF has no key for yarn without truncation", c->m->src.path);
+        return slm_fail(err, SLM_E_UNSUPPORTED,
+                        "%s: GGUF has no key for yarn without truncation", c->m->src.path);
     if (hp->two_ropes && hp->rope[1].kind != SLM_ROPE_PLAIN)
-        return slm_fail(err, SLM_E_UNSUPPORTED, "%s: GGUF has no key for a scaled local rope", c->m->src.path);
+        return slm_fail(err, SLM_E_UNSUPPORTED, "%s: GGUF has no key for a scaled local rope",
+                        c->m->src.path);
     return 0;
 }
 

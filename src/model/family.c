@@ -4,9 +4,11 @@
 
 #include <string.h>
 
+/* clang-format off: a table reads by rows */
 const struct slm_family slm_families[] = {
     {.name = "llama", .hf = {"llama"}, .arch = {"LlamaForCausalLM"}, .gguf = "llama",
-     .norm = SLM_NORM_RMS, .act = SLM_ACT_SILU, .gguf_pairs = true, .chat = {"llama3", "chatml", "llama2"}},
+     .norm = SLM_NORM_RMS, .act = SLM_ACT_SILU, .gguf_pairs = true,
+     .chat = {"llama3", "chatml", "llama2"}},
     {.name = "mistral", .hf = {"mistral"}, .arch = {"MistralForCausalLM"}, .gguf = "llama",
      .norm = SLM_NORM_RMS, .act = SLM_ACT_SILU, .window = SLM_WIN_ALL, .gguf_pairs = true,
      .chat = {"mistral"}},
@@ -44,6 +46,7 @@ const struct slm_family slm_families[] = {
      .norm = SLM_NORM_LAYER, .act = SLM_ACT_SILU, .resid = SLM_RESID_EITHER, .qk_norm = SLM_QK_OWN,
      .rot_share = 0.25f, .chat = {"chatml", "stablelm"}},
 };
+/* clang-format on */
 const int slm_family_count = sizeof slm_families / sizeof *slm_families;
 
 static bool listed(const char *const *list, size_t n, const char *name)

@@ -1,12 +1,12 @@
-/* Loss and gradients of one sequence by the reverse walk of the same program that generates, written
- * under Hugging Face names: the form in which they are held against PyTorch. */
+/* Loss and gradients of one sequence by the reverse walk of the same program that generates,
+ * written under Hugging Face names: the form in which they are held against PyTorch. */
 #include "model/model_room.h"
 
 #include <string.h>
 
 struct grads {
     const slm_model *m;
-    float **of;          /* (n_weights) float32 (parts, rows, cols) */
+    float **of; /* (n_weights) float32 (parts, rows, cols) */
     slm_prog *prog;
     slm_val logits;
 };
@@ -24,7 +24,8 @@ static int build(struct grads *g, int n, slm_err *err)
         return rc;
     slm_emit_cross_entropy(g->prog, slm_model_emit(g->prog, g->m, false));
     for (int i = 0; i < g->m->n_weights; i++) {
-        g->of[i] = slm_zalloc_n(g->m->rt, SLM_MEM_MODEL, elements(&g->m->weight[i]), sizeof(float));
+        g->of[i] =
+            slm_zalloc_n(g->m->rt, SLM_MEM_MODEL, elements(&g->m->weight[i]), sizeof(float));
         if (!g->of[i])
             return slm_fail_mem(err, "gradients", elements(&g->m->weight[i]) * sizeof(float));
         slm_prog_want(g->prog, &g->m->weight[i], g->of[i]);
@@ -65,7 +66,10 @@ static int write_part(const struct grads *g, slm_st_out *out, int i, int part, s
     const struct slm_slot_row *row = g->m->row[i];
     /* what moves when rows are interleaved: rows of a matrix, numbers of a bias */
     bool bias = row->rows == SLM_DIM_1, head = row->kind == SLM_SLOT_HEADS;
-    size_t units = (size_t)(head ? 1 : bias ? w->cols : w->rows), unit = (size_t)(bias ? 1 : w->cols);
+    size_t units = (size_t)(head   ? 1
+                            : bias ? w->cols
+                                   : w->rows),
+           unit = (size_t)(bias ? 1 : w->cols);
     const float *p = g->of[i] + (size_t)part * units * unit;
     int rc = 0;
     bool pairs = row->pairs != SLM_DIM_1 && g->m->hp.pairs;
@@ -97,18 +101,22 @@ static int write_all(const struct grads *g, const char *path, slm_err *err)
 }
 
 /* Row t predicts label t + 1. */
-static int targets(const slm_model *m, const int32_t *ids, const int32_t *labels, int n, int32_t *target, slm_err *err)
+static int targets(const slm_model *m, const int32_t *ids, const int32_t *labels, int n,
+                   int32_t *target, slm_err *err)
 {
     for (int t = 0; t < n; t++) {
         int32_t next = t + 1 < n ? (labels ? labels : ids)[t + 1] : -100;
-        if (ids[t] < 0 || ids[t] >= m->hp.vocab || (next != -100 && (next < 0 || next >= m->hp.vocab)))
-            return slm_fail(err, SLM_E_ARG, "token or label %d is outside the vocabulary of %d", t, m->hp.vocab);
+        if (ids[t] < 0 || ids[t] >= m->hp.vocab ||
+            (next != -100 && (next < 0 || next >= m->hp.vocab)))
+            return slm_fail(err, SLM_E_ARG, "token or label %d is outside the vocabulary of %d",
+                            t, m->hp.vocab);
         target[t] = next;
     }
     return 0;
 }
 
-static int compute(struct grads *g, const int32_t *ids, const int32_t *labels, int n, double *loss, slm_err *err)
+static int compute(struct grads *g, const int32_t *ids, const int32_t *labels, int n,
+                   double *loss, slm_err *err)
 {
     int32_t *room = slm_alloc_n(g->m->rt, SLM_MEM_MODEL, (size_t)n * 2, sizeof *room);
     if (!room)
@@ -118,7 +126,8 @@ static int compute(struct grads *g, const int32_t *ids, const int32_t *labels, i
         pos[i] = i;
     const struct slm_rope *rope = &g->m->hp.rope[0];
     uint8_t set = rope->kind == SLM_ROPE_LONG && n > rope->original;
-    struct slm_run run = {.rows = n, .ids = ids, .pos = pos, .n_streams = 1, .rope_set = &set, .target = target};
+    struct slm_run run = {
+        .rows = n, .ids = ids, .pos = pos, .n_streams = 1, .rope_set = &set, .target = target};
     int rc = targets(g->m, ids, labels, n, target, err);
     if (!rc)
         rc = build(g, n, err);
@@ -131,8 +140,8 @@ static int compute(struct grads *g, const int32_t *ids, const int32_t *labels, i
     return rc;
 }
 
-int slm_model_gradients(const slm_model *m, const int32_t *ids, const int32_t *labels, int n, const char *path,
-                        double *loss, slm_err *err)
+int slm_model_gradients(const slm_model *m, const int32_t *ids, const int32_t *labels, int n,
+                        const char *path, double *loss, slm_err *err)
 {
     if (n < 2 || n > 1 << 20)
         return slm_fail(err, SLM_E_ARG, "%d tokens: want at least 2", n);

@@ -1,6 +1,6 @@
-/* llama2.c's .bin files: version 0 (float32 behind a header of seven numbers), version 1 (float32 with
- * magic) and version 2 (int8 in groups with float32 scales). They get GGUF names; int8 groups, which no
- * GGUF type holds exactly, become float32 in the model's arena. */
+/* llama2.c's .bin files: version 0 (float32 behind a header of seven numbers), version 1
+ * (float32 with magic) and version 2 (int8 in groups with float32 scales). They get GGUF names;
+ * int8 groups, which no GGUF type holds exactly, become float32 in the model's arena. */
 #include <stdio.h>
 #include <string.h>
 
@@ -12,26 +12,38 @@ enum { DIM, HIDDEN, LAYERS, HEADS, KV_HEADS, VOCAB, CONTEXT, TIED };
 
 struct walk {
     struct slm_source *s;
-    size_t at;     /* next byte */
-    int group;     /* version 2: numbers a scale; 0: float32 */
+    size_t at; /* next byte */
+    int group; /* version 2: numbers a scale; 0: float32 */
     slm_err *err;
 };
 
-static uint32_t u32(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return v; }
+static uint32_t u32(const uint8_t *p)
+{
+    uint32_t v;
+    memcpy(&v, p, 4);
+    return v;
+}
 
 static int check_header(struct slm_source *s, slm_err *err)
 {
-    static const struct { const char *what; int max; } want[] = {
-        {"dim", SLM_MAX_WIDTH}, {"hidden_dim", SLM_MAX_WIDTH * 8}, {"n_layers", SLM_MAX_LAYERS}, {"n_heads", 65536},
-        {"n_kv_heads", 65536}, {"vocab_size", 1 << 26}, {"seq_len", SLM_MAX_CONTEXT},
+    static const struct {
+        const char *what;
+        int max;
+    } want[] = {
+        {"dim", SLM_MAX_WIDTH},       {"hidden_dim", SLM_MAX_WIDTH * 8},
+        {"n_layers", SLM_MAX_LAYERS}, {"n_heads", 65536},
+        {"n_kv_heads", 65536},        {"vocab_size", 1 << 26},
+        {"seq_len", SLM_MAX_CONTEXT},
     };
     for (int i = 0; i < TIED; i++)
         if (s->header[i] < 1 || s->header[i] > want[i].max)
-            return slm_fail(err, SLM_E_FORMAT, "%s: %s is %d: not a llama2.c file?", s->path, want[i].what, s->header[i]);
+            return slm_fail(err, SLM_E_FORMAT, "%s: %s is %d: not a llama2.c file?", s->path,
+                            want[i].what, s->header[i]);
     const int32_t *h = s->header;
     if (h[DIM] % h[HEADS] || h[HEADS] % h[KV_HEADS])
-        return slm_fail(err, SLM_E_FORMAT, "%s: %d heads and %d key/value heads do not divide a width of %d", s->path,
-                        h[HEADS], h[KV_HEADS], h[DIM]);
+        return slm_fail(err, SLM_E_FORMAT,
+                        "%s: %d heads and %d key/value heads do not divide a width of %d",
+                        s->path, h[HEADS], h[KV_HEADS], h[DIM]);
     return 0;
 }
 
@@ -39,7 +51,8 @@ static int check_header(struct slm_source *s, slm_err *err)
 static const uint8_t *take(struct walk *w, uint64_t bytes)
 {
     if (bytes > w->s->map.size - w->at) {
-        slm_fail(w->err, SLM_E_FORMAT, "%s: ends after %zu bytes, in the middle of its weights", w->s->path, w->s->map.size);
+        slm_fail(w->err, SLM_E_FORMAT, "%s: ends after %zu bytes, in the middle of its weights",
+                 w->s->path, w->s->map.size);
         return NULL;
     }
     const uint8_t *p = w->s->map.data + w->at;
@@ -51,8 +64,8 @@ static const uint8_t *take(struct walk *w, uint64_t bytes)
 static const uint8_t *take_int8(struct walk *w, uint64_t n)
 {
     if (n % (uint64_t)w->group) {
-        slm_fail(w->err, SLM_E_FORMAT, "%s: groups of %d do not divide a tensor of %llu", w->s->path, w->group,
-                 (unsigned long long)n);
+        slm_fail(w->err, SLM_E_FORMAT, "%s: groups of %d do not divide a tensor of %llu",
+                 w->s->path, w->group, (unsigned long long)n);
         return NULL;
     }
     const uint8_t *q = take(w, n), *scale = q ? take(w, n / (uint64_t)w->group * 4) : NULL;
@@ -67,7 +80,8 @@ static const uint8_t *take_int8(struct walk *w, uint64_t n)
     return (const uint8_t *)f;
 }
 
-static int add(struct walk *w, const char *name, int layer, uint64_t rows, uint64_t cols, bool quantised)
+static int add(struct walk *w, const char *name, int layer, uint64_t rows, uint64_t cols,
+               bool quantised)
 {
     struct slm_source *s = w->s;
     uint64_t n = rows * cols;
@@ -82,7 +96,8 @@ static int add(struct walk *w, const char *name, int layer, uint64_t rows, uint6
     if (!p || !copy)
         return w->err && w->err->code ? w->err->code : SLM_E_FORMAT;
     struct slm_tensor_ref *t = &s->own[s->n_own++];
-    *t = (struct slm_tensor_ref){.name = copy, .data = p, .bytes = n * 4, .count = n, .type = SLM_F32};
+    *t = (struct slm_tensor_ref){
+        .name = copy, .data = p, .bytes = n * 4, .count = n, .type = SLM_F32};
     t->n_dims = rows == 1 ? 1 : 2;
     t->dim[0] = rows == 1 ? cols : rows;
     t->dim[1] = cols;
@@ -90,7 +105,8 @@ static int add(struct walk *w, const char *name, int layer, uint64_t rows, uint6
 }
 
 /* One kind of tensor for all layers, as the files group them. */
-static int add_layers(struct walk *w, const char *name, uint64_t rows, uint64_t cols, bool quantised)
+static int add_layers(struct walk *w, const char *name, uint64_t rows, uint64_t cols,
+                      bool quantised)
 {
     int rc = 0;
     for (int l = 0; l < w->s->header[LAYERS] && !rc; l++)
@@ -98,16 +114,21 @@ static int add_layers(struct walk *w, const char *name, uint64_t rows, uint64_t 
     return rc;
 }
 
-struct row { const char *name; uint64_t rows, cols; };
+struct row {
+    const char *name;
+    uint64_t rows, cols;
+};
 
 /* norms: the feed-forward's norm stands among the matrices. */
 static int add_matrices(struct walk *w, bool norms)
 {
     const int32_t *h = w->s->header;
-    uint64_t d = (uint64_t)h[DIM], f = (uint64_t)h[HIDDEN], kv = d / (uint64_t)h[HEADS] * (uint64_t)h[KV_HEADS];
+    uint64_t d = (uint64_t)h[DIM], f = (uint64_t)h[HIDDEN],
+             kv = d / (uint64_t)h[HEADS] * (uint64_t)h[KV_HEADS];
     const struct row rows[] = {
-        {"attn_q.weight", d, d}, {"attn_k.weight", kv, d}, {"attn_v.weight", kv, d}, {"attn_output.weight", d, d},
-        {"ffn_gate.weight", f, d}, {"ffn_down.weight", d, f}, {"ffn_up.weight", f, d},
+        {"attn_q.weight", d, d},      {"attn_k.weight", kv, d},  {"attn_v.weight", kv, d},
+        {"attn_output.weight", d, d}, {"ffn_gate.weight", f, d}, {"ffn_down.weight", d, f},
+        {"ffn_up.weight", f, d},
     };
     int rc = 0;
     for (size_t i = 0; i < sizeof rows / sizeof *rows && !rc; i++) {
@@ -119,15 +140,16 @@ static int add_matrices(struct walk *w, bool norms)
     return rc;
 }
 
-/* Version 0: embedding, attention norms, matrices with the second norms among them, final norm, two
- * tables of rotations that nobody needs, output. */
+/* Version 0: embedding, attention norms, matrices with the second norms among them, final norm,
+ * two tables of rotations that nobody needs, output. */
 static int walk_v0(struct walk *w)
 {
     const int32_t *h = w->s->header;
     uint64_t d = (uint64_t)h[DIM], v = (uint64_t)h[VOCAB], head = d / (uint64_t)h[HEADS];
     int rc;
-    if ((rc = add(w, "token_embd.weight", -1, v, d, false)) || (rc = add_layers(w, "attn_norm.weight", 1, d, false)) ||
-        (rc = add_matrices(w, true)) || (rc = add(w, "output_norm.weight", -1, 1, d, false)))
+    if ((rc = add(w, "token_embd.weight", -1, v, d, false)) ||
+        (rc = add_layers(w, "attn_norm.weight", 1, d, false)) || (rc = add_matrices(w, true)) ||
+        (rc = add(w, "output_norm.weight", -1, 1, d, false)))
         return rc;
     if (!take(w, (uint64_t)h[CONTEXT] * head * 4))
         return SLM_E_FORMAT;
@@ -140,8 +162,10 @@ static int walk_v1(struct walk *w)
     const int32_t *h = w->s->header;
     uint64_t d = (uint64_t)h[DIM], v = (uint64_t)h[VOCAB];
     int rc;
-    if ((rc = add_layers(w, "attn_norm.weight", 1, d, false)) || (rc = add_layers(w, "ffn_norm.weight", 1, d, false)) ||
-        (rc = add(w, "output_norm.weight", -1, 1, d, false)) || (rc = add(w, "token_embd.weight", -1, v, d, true)))
+    if ((rc = add_layers(w, "attn_norm.weight", 1, d, false)) ||
+        (rc = add_layers(w, "ffn_norm.weight", 1, d, false)) ||
+        (rc = add(w, "output_norm.weight", -1, 1, d, false)) ||
+        (rc = add(w, "token_embd.weight", -1, v, d, true)))
         return rc;
     rc = add_matrices(w, false);
     return rc || h[TIED] ? rc : add(w, "output.weight", -1, v, d, true);
@@ -152,17 +176,20 @@ static int read_header(struct walk *w, uint32_t *version)
     struct slm_source *s = w->s;
     const uint8_t *p = s->map.data;
     if (s->map.size < HEADER_BYTES)
-        return slm_fail(w->err, SLM_E_FORMAT, "%s: %zu bytes are too few for a llama2.c file", s->path, s->map.size);
+        return slm_fail(w->err, SLM_E_FORMAT, "%s: %zu bytes are too few for a llama2.c file",
+                        s->path, s->map.size);
     *version = u32(p) == MAGIC ? u32(p + 4) : 0;
     if (u32(p) == MAGIC && (*version < 1 || *version > 2))
-        return slm_fail(w->err, SLM_E_UNSUPPORTED, "%s: llama2.c version %u is not known", s->path, *version);
+        return slm_fail(w->err, SLM_E_UNSUPPORTED, "%s: llama2.c version %u is not known",
+                        s->path, *version);
     const uint8_t *numbers = *version ? p + 8 : p;
     for (int i = 0; i < TIED; i++)
         s->header[i] = (int32_t)u32(numbers + 4 * i);
     if (*version) {
         s->header[TIED] = p[36] != 0;
     } else {
-        s->header[TIED] = s->header[VOCAB] > 0; /* a negative size says that the output has its own matrix */
+        s->header[TIED] =
+            s->header[VOCAB] > 0; /* a negative size says that the output has its own matrix */
         if (s->header[VOCAB] < 0 && s->header[VOCAB] > INT32_MIN)
             s->header[VOCAB] = -s->header[VOCAB];
     }
@@ -188,6 +215,7 @@ int slm_llama2c_open(struct slm_source *s, slm_err *err)
         return slm_fail_mem(err, s->path, sizeof *s->own * (size_t)s->header[LAYERS]);
     rc = version ? walk_v1(&w) : walk_v0(&w);
     if (!rc && w.at != s->map.size)
-        rc = slm_fail(err, SLM_E_FORMAT, "%s: %zu bytes behind the weights", s->path, s->map.size - w.at);
+        rc = slm_fail(err, SLM_E_FORMAT, "%s: %zu bytes behind the weights", s->path,
+                      s->map.size - w.at);
     return rc;
 }

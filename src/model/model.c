@@ -1,14 +1,11 @@
-/* Opening a model: source, numbers, rotary tables, binding, then tokenizer and template; and what can
- * be asked of it afterwards. */
+/* Opening a model: source, numbers, rotary tables, binding, then tokenizer and template; and
+ * what can be asked of it afterwards. */
 #include "model/model_room.h"
 
 #include <stdio.h>
 #include <string.h>
 
-void slm_model_opts_init(slm_model_opts *o)
-{
-    memset(o, 0, sizeof *o);
-}
+void slm_model_opts_init(slm_model_opts *o) { memset(o, 0, sizeof *o); }
 
 static int read_numbers(slm_model *m, slm_err *err)
 {
@@ -18,7 +15,8 @@ static int read_numbers(slm_model *m, slm_err *err)
     if (!rc)
         rc = slm_hparams_check(&m->hp, m->src.path, err);
     for (int i = 0; i <= m->hp.two_ropes && !rc; i++)
-        rc = slm_rope_compute(&m->rope[i], &m->arena, &m->hp.rope[i], m->hp.rot, m->hp.context, m->src.path, err);
+        rc = slm_rope_compute(&m->rope[i], &m->arena, &m->hp.rope[i], m->hp.rot, m->hp.context,
+                              m->src.path, err);
     for (int l = 0; l < m->hp.layers && !rc; l++)
         if (m->hp.window[l] > m->hp.max_window)
             m->hp.max_window = m->hp.window[l];
@@ -28,7 +26,8 @@ static int read_numbers(slm_model *m, slm_err *err)
 static const char *given_name(slm_model *m)
 {
     struct slm_gguf_str s = {0};
-    if (m->src.gguf && !slm_gguf_str(m->src.gguf, "general.name", SLM_GGUF_OPTIONAL, &s, NULL) && s.n)
+    if (m->src.gguf &&
+        !slm_gguf_str(m->src.gguf, "general.name", SLM_GGUF_OPTIONAL, &s, NULL) && s.n)
         return slm_arena_strndup(&m->arena, s.s, s.n);
     const char *name = slm_json_str(slm_json_find(m->src.config, "_name_or_path"), NULL);
     return name && *name ? name : NULL;
@@ -47,7 +46,8 @@ static int describe(slm_model *m, slm_err *err)
     slm_buf_init(&b, m->rt, SLM_MEM_MODEL, 4096);
     for (int i = 0; i < SLM_DTYPE_COUNT; i++)
         if (by[i])
-            slm_buf_printf(&b, "%s%s %.0f %%", b.n ? ", " : "", slm_dtypes[i].name, 100.0 * (double)by[i] / (double)all);
+            slm_buf_printf(&b, "%s%s %.0f %%", b.n ? ", " : "", slm_dtypes[i].name,
+                           100.0 * (double)by[i] / (double)all);
     m->types = slm_arena_strdup(&m->arena, b.s);
     int rc = slm_buf_check(&b, "model", err);
     slm_buf_release(&b);
@@ -56,7 +56,8 @@ static int describe(slm_model *m, slm_err *err)
     return rc || (m->types && m->name) ? rc : slm_fail_mem(err, "model", 4096);
 }
 
-int slm_model_open(slm_model **out, slm_runtime *rt, const char *path, const slm_model_opts *o, slm_err *err)
+int slm_model_open(slm_model **out, slm_runtime *rt, const char *path, const slm_model_opts *o,
+                   slm_err *err)
 {
     static const slm_model_opts none;
     slm_model *m = slm_zalloc(rt, SLM_MEM_MODEL, sizeof *m);
@@ -93,8 +94,8 @@ void slm_model_close(slm_model **pm)
     *pm = NULL;
 }
 
-/* Weights that one token meets: all but the experts not chosen, and of the embedding only what the
- * output shares. */
+/* Weights that one token meets: all but the experts not chosen, and of the embedding only what
+ * the output shares. */
 static uint64_t active(const slm_model *m)
 {
     uint64_t n = 0;
@@ -111,14 +112,28 @@ void slm_model_info_get(const slm_model *m, slm_model_info *out)
 {
     static const char *const sources[] = {"gguf", "hf", "llama2c"};
     const struct slm_hparams *hp = &m->hp;
-    bool llama3 = hp->rope[0].divisor != NULL; /* GGUF keeps that scaling as a tensor of divisors */
+    bool llama3 =
+        hp->rope[0].divisor != NULL; /* GGUF keeps that scaling as a tensor of divisors */
     *out = (slm_model_info){
-        .family = hp->family->name, .name = m->name, .source = sources[m->src.kind],
-        .rope = slm_rope_name(llama3 ? SLM_ROPE_LLAMA3 : hp->rope[0].kind), .types = m->types,
-        .layers = hp->layers, .width = hp->width, .heads = hp->heads, .kv_heads = hp->kv_heads,
-        .head_width = hp->head_width, .ffn = hp->ffn, .vocab = hp->vocab, .experts = hp->experts,
-        .experts_used = hp->experts_used, .context = hp->context, .window = hp->max_window,
-        .params = m->params, .params_active = active(m), .bytes = m->bytes,
+        .family = hp->family->name,
+        .name = m->name,
+        .source = sources[m->src.kind],
+        .rope = slm_rope_name(llama3 ? SLM_ROPE_LLAMA3 : hp->rope[0].kind),
+        .types = m->types,
+        .layers = hp->layers,
+        .width = hp->width,
+        .heads = hp->heads,
+        .kv_heads = hp->kv_heads,
+        .head_width = hp->head_width,
+        .ffn = hp->ffn,
+        .vocab = hp->vocab,
+        .experts = hp->experts,
+        .experts_used = hp->experts_used,
+        .context = hp->context,
+        .window = hp->max_window,
+        .params = m->params,
+        .params_active = active(m),
+        .bytes = m->bytes,
     };
 }
 
@@ -138,7 +153,8 @@ int64_t slm_model_kv_bytes(const slm_model *m, int context, const char *kv_type)
 
 int64_t slm_model_work_bytes(const slm_model *m, int batch)
 {
-    struct slm_prog_opts o = {.max_rows = batch, .max_out = 1, .max_keys = 4096, .fast = true, .cache = true};
+    struct slm_prog_opts o = {
+        .max_rows = batch, .max_out = 1, .max_keys = 4096, .fast = true, .cache = true};
     slm_prog *p;
     if (batch < 1 || slm_prog_new(&p, m->rt, &o, NULL))
         return -1;
@@ -159,7 +175,8 @@ static uint64_t fnv(uint64_t h, const void *p, size_t n)
 uint64_t slm_model_fingerprint(const slm_model *m)
 {
     const struct slm_hparams *hp = &m->hp;
-    int32_t n[] = {hp->layers, hp->width, hp->heads, hp->kv_heads, hp->head_width, hp->ffn, hp->vocab, hp->rot};
+    int32_t n[] = {hp->layers,     hp->width, hp->heads, hp->kv_heads,
+                   hp->head_width, hp->ffn,   hp->vocab, hp->rot};
     uint64_t h = fnv(0xcbf29ce484222325u, n, sizeof n);
     h = fnv(h, hp->family->name, strlen(hp->family->name));
     for (int i = 0; i < m->n_weights; i++) {

@@ -10,7 +10,8 @@
 #include "slm/session.h"
 
 struct slm_layer {
-    const struct slm_weight *w[SLM_W_COUNT]; /* slots from SLM_W_LAYER on; NULL where there is none */
+    const struct slm_weight
+        *w[SLM_W_COUNT]; /* slots from SLM_W_LAYER on; NULL where there is none */
 };
 
 struct slm_model {
@@ -19,11 +20,12 @@ struct slm_model {
     struct slm_source src;
     struct slm_hparams hp;
     struct slm_rope_table rope[2];
-    const struct slm_weight *w[SLM_W_LAYER]; /* slots outside the layers; output tied: the embedding */
-    struct slm_layer *layer;                 /* (layers) */
-    struct slm_weight *weight;               /* all of them, by id */
-    const struct slm_slot_row **row;         /* (n_weights) the row each came by */
-    int *row_layer;                          /* (n_weights) */
+    const struct slm_weight
+        *w[SLM_W_LAYER];             /* slots outside the layers; output tied: the embedding */
+    struct slm_layer *layer;         /* (layers) */
+    struct slm_weight *weight;       /* all of them, by id */
+    const struct slm_slot_row **row; /* (n_weights) the row each came by */
+    int *row_layer;                  /* (n_weights) */
     int n_weights;
     uint64_t params, bytes;
     char *name, *types;
@@ -31,7 +33,7 @@ struct slm_model {
     slm_template *tmpl;
     const char *tmpl_origin, *tmpl_source;
     bool chats;
-    int32_t *eog;                            /* end of generation, beyond the tokenizer's own set */
+    int32_t *eog; /* end of generation, beyond the tokenizer's own set */
     int n_eog;
     slm_model_defaults defaults;
 };
@@ -41,13 +43,16 @@ int slm_model_bind(slm_model *m, slm_err *err);
 /* Tokenizer, chat template, end-of-generation ids and sampling defaults (chat.c). */
 int slm_model_attach(slm_model *m, const slm_model_opts *o, slm_err *err);
 /* A tokenizer from a GGUF file's keys. */
-int slm_tokenizer_from_gguf(slm_tokenizer **out, slm_runtime *rt, const slm_gguf *g, slm_err *err);
+int slm_tokenizer_from_gguf(slm_tokenizer **out, slm_runtime *rt, const slm_gguf *g,
+                            slm_err *err);
 
-/* The forward pass, emitted into p; the value is the logits (block.c). out: pass on slm_run.out only. */
+/* The forward pass, emitted into p; the value is the logits (block.c). out: pass on slm_run.out
+ * only. */
 slm_val slm_model_emit(slm_prog *p, const slm_model *m, bool gather);
-/* The cache that one stream needs. Arrays are the model's arena's or the caller's `room` of 3 * layers ints. */
-void slm_model_kv_shape(const slm_model *m, struct slm_kv_shape *out, int *room, int context, int max_rows,
-                        enum slm_dtype type);
+/* The cache that one stream needs. Arrays are the model's arena's or the caller's `room` of 3 *
+ * layers ints. */
+void slm_model_kv_shape(const slm_model *m, struct slm_kv_shape *out, int *room, int context,
+                        int max_rows, enum slm_dtype type);
 /* A number that is the same for the same weights and shape: binds session files to a model. */
 uint64_t slm_model_fingerprint(const slm_model *m);
 

@@ -1,6 +1,7 @@
-/* Inverse frequencies of rotary embeddings: Su et al. 2021, and the scalings that files name: linear,
- * llama3, YaRN (Peng et al. 2023), LongRoPE (Ding et al. 2024). float32 throughout, as the reference
- * computes them: positions multiply these, and an ulp here is a radian far out. */
+/* Inverse frequencies of rotary embeddings: Su et al. 2021, and the scalings that files name:
+ * linear, llama3, YaRN (Peng et al. 2023), LongRoPE (Ding et al. 2024). float32 throughout, as
+ * the reference computes them: positions multiply these, and an ulp here is a radian far out.
+ */
 #include <math.h>
 
 #include "model/hparams.h"
@@ -38,7 +39,8 @@ static double yarn_dim(const struct slm_rope *r, int rot, double turns)
 
 static void yarn(float *f, const struct slm_rope *r, int rot)
 {
-    double lo = yarn_dim(r, rot, (double)r->beta_fast), hi = yarn_dim(r, rot, (double)r->beta_slow);
+    double lo = yarn_dim(r, rot, (double)r->beta_fast),
+           hi = yarn_dim(r, rot, (double)r->beta_slow);
     if (r->truncate) {
         lo = floor(lo);
         hi = ceil(hi);
@@ -76,7 +78,8 @@ static float attention_factor(const struct slm_rope *r, int context)
 static void fill(float *f, const struct slm_rope *r, int rot, const float *stretch)
 {
     for (int i = 0; i < rot / 2; i++) {
-        f[i] = stretch ? 1.0f / (stretch[i] * powf(r->base, (float)(2 * i) / (float)rot)) : plain(r, i, rot);
+        f[i] = stretch ? 1.0f / (stretch[i] * powf(r->base, (float)(2 * i) / (float)rot))
+                       : plain(r, i, rot);
         if (r->divisor)
             f[i] /= r->divisor[i];
         if (r->kind == SLM_ROPE_LINEAR)
@@ -91,22 +94,27 @@ static void fill(float *f, const struct slm_rope *r, int rot, const float *stret
 static int check(const struct slm_rope *r, const char *name, slm_err *err)
 {
     const char *kind = slm_rope_name(r->kind);
-    bool factor = r->kind == SLM_ROPE_LINEAR || r->kind == SLM_ROPE_LLAMA3 || r->kind == SLM_ROPE_YARN;
+    bool factor =
+        r->kind == SLM_ROPE_LINEAR || r->kind == SLM_ROPE_LLAMA3 || r->kind == SLM_ROPE_YARN;
     if (factor && !(isfinite(r->factor) && r->factor > 0))
-        return slm_fail(err, SLM_E_FORMAT, "%s: rope scaling %s: factor is %g", name, kind, (double)r->factor);
+        return slm_fail(err, SLM_E_FORMAT, "%s: rope scaling %s: factor is %g", name, kind,
+                        (double)r->factor);
     if (r->kind >= SLM_ROPE_LLAMA3 && r->original < 2)
-        return slm_fail(err, SLM_E_FORMAT, "%s: rope scaling %s: original context is %d", name, kind, r->original);
+        return slm_fail(err, SLM_E_FORMAT, "%s: rope scaling %s: original context is %d", name,
+                        kind, r->original);
     if (r->kind == SLM_ROPE_LLAMA3 && !(r->low > 0 && r->high > r->low))
-        return slm_fail(err, SLM_E_FORMAT, "%s: rope scaling llama3: low and high factors are %g and %g", name,
+        return slm_fail(err, SLM_E_FORMAT,
+                        "%s: rope scaling llama3: low and high factors are %g and %g", name,
                         (double)r->low, (double)r->high);
     if (r->kind == SLM_ROPE_YARN && !(r->beta_fast > 0 && r->beta_slow > 0 && r->base > 1))
-        return slm_fail(err, SLM_E_FORMAT, "%s: rope scaling yarn: beta_fast and beta_slow are %g and %g", name,
+        return slm_fail(err, SLM_E_FORMAT,
+                        "%s: rope scaling yarn: beta_fast and beta_slow are %g and %g", name,
                         (double)r->beta_fast, (double)r->beta_slow);
     return 0;
 }
 
-int slm_rope_compute(struct slm_rope_table *out, struct slm_arena *a, const struct slm_rope *r, int rot,
-                     int context, const char *name, slm_err *err)
+int slm_rope_compute(struct slm_rope_table *out, struct slm_arena *a, const struct slm_rope *r,
+                     int rot, int context, const char *name, slm_err *err)
 {
     int rc = check(r, name, err), sets = r->kind == SLM_ROPE_LONG ? 2 : 1;
     for (int s = 0; s < sets && !rc; s++) {
@@ -116,11 +124,13 @@ int slm_rope_compute(struct slm_rope_table *out, struct slm_arena *a, const stru
         fill(f, r, rot, r->kind == SLM_ROPE_LONG ? (s ? r->long_f : r->short_f) : NULL);
         for (int i = 0; i < rot / 2; i++)
             if (!isfinite(f[i]))
-                rc = slm_fail(err, SLM_E_FORMAT, "%s: rope frequency %d is not finite", name, i);
+                rc =
+                    slm_fail(err, SLM_E_FORMAT, "%s: rope frequency %d is not finite", name, i);
         out->inv_freq[s] = f;
     }
     out->factor = attention_factor(r, context);
     if (!rc && !(isfinite(out->factor) && out->factor > 0))
-        rc = slm_fail(err, SLM_E_FORMAT, "%s: rope attention factor is %g", name, (double)out->factor);
+        rc = slm_fail(err, SLM_E_FORMAT, "%s: rope attention factor is %g", name,
+                      (double)out->factor);
     return rc;
 }

@@ -1,6 +1,7 @@
-/* One stream of tokens through a model. The session holds its tokens, so that it can be told the whole
- * prefix each time and computes only what is new, and so that a longrope model which crosses its
- * original context can be computed again with the long factors, as the reference does. */
+/* One stream of tokens through a model. The session holds its tokens, so that it can be told
+ * the whole prefix each time and computes only what is new, and so that a longrope model which
+ * crosses its original context can be computed again with the long factors, as the reference
+ * does. */
 #include "model/session.h"
 
 #include <math.h>
@@ -9,17 +10,15 @@
 #define LOGIT_BYTES ((size_t)64 << 20) /* most memory for the logits of one run */
 #define DEFAULT_CONTEXT 4096
 
-void slm_session_opts_init(slm_session_opts *o)
-{
-    memset(o, 0, sizeof *o);
-}
+void slm_session_opts_init(slm_session_opts *o) { memset(o, 0, sizeof *o); }
 
 static int cache_type(const slm_session_opts *o, enum slm_dtype *out, slm_err *err)
 {
     const char *name = o->kv_type ? o->kv_type : o->exact ? "f32" : "f16";
     int t = slm_dtype_of_name(name);
     if (t != SLM_F32 && t != SLM_F16 && t != SLM_BF16 && t != SLM_Q8_0 && t != SLM_Q4_0)
-        return slm_fail(err, SLM_E_UNSUPPORTED, "cache type '%s': want f32, f16, bf16, q8_0 or q4_0", name);
+        return slm_fail(err, SLM_E_UNSUPPORTED,
+                        "cache type '%s': want f32, f16, bf16, q8_0 or q4_0", name);
     *out = (enum slm_dtype)t;
     return 0;
 }
@@ -38,8 +37,11 @@ static int open_cache(slm_session *s, enum slm_dtype type, slm_err *err)
 
 static int open_program(slm_session *s, const slm_session_opts *o, slm_err *err)
 {
-    struct slm_prog_opts po = {.max_rows = s->batch, .max_out = s->most_out, .max_keys = s->context,
-                               .fast = !o->exact, .cache = true};
+    struct slm_prog_opts po = {.max_rows = s->batch,
+                               .max_out = s->most_out,
+                               .max_keys = s->context,
+                               .fast = !o->exact,
+                               .cache = true};
     int rc = slm_prog_new(&s->prog, s->rt, &po, err);
     if (rc)
         return rc;
@@ -51,14 +53,19 @@ static int open_program(slm_session *s, const slm_session_opts *o, slm_err *err)
 static int choose_sizes(slm_session *s, const slm_session_opts *o, slm_err *err)
 {
     int trained = s->m->hp.context;
-    s->context = o->context ? o->context : trained < DEFAULT_CONTEXT ? trained : DEFAULT_CONTEXT;
+    s->context = o->context                  ? o->context
+                 : trained < DEFAULT_CONTEXT ? trained
+                                             : DEFAULT_CONTEXT;
     s->batch = o->batch ? o->batch : 512;
     if (s->context < 1 || s->context > SLM_MAX_CONTEXT)
-        return slm_fail(err, SLM_E_ARG, "context of %d: want 1 to %d", s->context, SLM_MAX_CONTEXT);
+        return slm_fail(err, SLM_E_ARG, "context of %d: want 1 to %d", s->context,
+                        SLM_MAX_CONTEXT);
     if (s->batch < 1 || s->batch > 65536)
         return slm_fail(err, SLM_E_ARG, "batch of %d: want 1 to 65536", s->batch);
     if (s->context > trained)
-        slm_log(s->rt, SLM_LOG_WARN, "context of %d is beyond the %d that the model was trained for", s->context, trained);
+        slm_log(s->rt, SLM_LOG_WARN,
+                "context of %d is beyond the %d that the model was trained for", s->context,
+                trained);
     if (s->batch > s->context)
         s->batch = s->context;
     size_t rows = LOGIT_BYTES / sizeof(float) / (size_t)s->m->hp.vocab;
@@ -66,7 +73,8 @@ static int choose_sizes(slm_session *s, const slm_session_opts *o, slm_err *err)
     return 0;
 }
 
-int slm_session_open(slm_session **out, const slm_model *m, const slm_session_opts *opts, slm_err *err)
+int slm_session_open(slm_session **out, const slm_model *m, const slm_session_opts *opts,
+                     slm_err *err)
 {
     static const slm_session_opts none;
     const slm_session_opts *o = opts ? opts : &none;
@@ -125,8 +133,14 @@ static void run(slm_session *s, int from, int rows, int n_out)
         s->pos[i] = from + i;
     for (int i = 0; i < n_out; i++)
         s->out[i] = rows - n_out + i;
-    struct slm_run r = {.rows = rows, .ids = s->ids + from, .pos = s->pos, .n_streams = 1, .kv = &kv,
-                        .rope_set = &s->rope_set, .out = s->out, .n_out = n_out};
+    struct slm_run r = {.rows = rows,
+                        .ids = s->ids + from,
+                        .pos = s->pos,
+                        .n_streams = 1,
+                        .kv = &kv,
+                        .rope_set = &s->rope_set,
+                        .out = s->out,
+                        .n_out = n_out};
     slm_prog_run(s->prog, &r);
 }
 
@@ -139,8 +153,8 @@ static void compute(slm_session *s, int from, int to)
     }
 }
 
-/* Longrope: the factors go by the length of the whole sequence, so growing past the original context
- * (or shrinking below it) makes the cache worthless. */
+/* Longrope: the factors go by the length of the whole sequence, so growing past the original
+ * context (or shrinking below it) makes the cache worthless. */
 static uint8_t set_for(const slm_session *s, int n)
 {
     return s->m->rope[0].inv_freq[1] && n > s->m->hp.rope[0].original;
@@ -151,10 +165,12 @@ static int check_ids(const slm_session *s, const int32_t *ids, int n, int total,
     if (n < 1)
         return slm_fail(err, SLM_E_ARG, "no tokens");
     if (total > s->context)
-        return slm_fail(err, SLM_E_LIMIT, "%d tokens are more than the context of %d holds", total, s->context);
+        return slm_fail(err, SLM_E_LIMIT, "%d tokens are more than the context of %d holds",
+                        total, s->context);
     for (int i = 0; i < n; i++)
         if (ids[i] < 0 || ids[i] >= s->m->hp.vocab)
-            return slm_fail(err, SLM_E_ARG, "token %d is %d, outside the vocabulary of %d", i, ids[i], s->m->hp.vocab);
+            return slm_fail(err, SLM_E_ARG, "token %d is %d, outside the vocabulary of %d", i,
+                            ids[i], s->m->hp.vocab);
     return 0;
 }
 
@@ -172,7 +188,8 @@ static int check_finite(const slm_session *s, const float *logits, int row, slm_
     for (int i = 0; i < s->m->hp.vocab; i++)
         sum += logits[i] * 0;
     return sum == 0 ? 0
-                    : slm_fail(err, SLM_E_NUMERIC, "%s: the logits of token %d are not finite", s->m->src.path, row);
+                    : slm_fail(err, SLM_E_NUMERIC, "%s: the logits of token %d are not finite",
+                               s->m->src.path, row);
 }
 
 static int finish(slm_session *s, slm_err *err)
@@ -205,7 +222,8 @@ int slm_session_append(slm_session *s, const int32_t *ids, int n, slm_err *err)
     return finish(s, err);
 }
 
-int slm_session_score(slm_session *s, const int32_t *ids, int n, slm_logits_fn *fn, void *arg, slm_err *err)
+int slm_session_score(slm_session *s, const int32_t *ids, int n, slm_logits_fn *fn, void *arg,
+                      slm_err *err)
 {
     int rc = check_ids(s, ids, n, n > SLM_MAX_CONTEXT ? n : s->n + n, err), base = s->n;
     if (rc)
@@ -236,8 +254,10 @@ int slm_session_truncate(slm_session *s, int n)
     s->row = -1;
     bool keep = n > 0;
     for (int l = 0; l < s->m->hp.layers && keep; l++) {
-        /* a ring has forgotten what lies `slots` behind the newest; row n will look back window - 1 */
-        int window = s->m->hp.window[l], slots = s->kv.layer[l].slots, first = window ? n - window + 1 : 0;
+        /* a ring has forgotten what lies `slots` behind the newest; row n will look back window
+         * - 1 */
+        int window = s->m->hp.window[l], slots = s->kv.layer[l].slots,
+            first = window ? n - window + 1 : 0;
         keep = (first < 0 ? 0 : first) >= s->n - slots;
     }
     s->n = keep ? n : 0;

@@ -1,7 +1,7 @@
-/* A session in a file: header, tokens, then for every layer the slots in use, keys before values, and
- * a checksum of it all. Little endian. It fits only the model, cache type and window that wrote it;
- * whatever disagrees is refused before the session is touched. Logits are not kept: the last token is
- * computed again. */
+/* A session in a file: header, tokens, then for every layer the slots in use, keys before
+ * values, and a checksum of it all. Little endian. It fits only the model, cache type and
+ * window that wrote it; whatever disagrees is refused before the session is touched. Logits are
+ * not kept: the last token is computed again. */
 #include "model/session.h"
 
 #include <string.h>
@@ -12,10 +12,13 @@ struct header {
     char magic[8];          /* "slmsess\n" */
     uint32_t version, type; /* type: GGUF's id of the cache type */
     uint64_t model;         /* slm_model_fingerprint */
-    uint32_t layers, tokens, rope_set, exact_slots; /* exact_slots: slots of all layers, summed */
+    uint32_t layers, tokens, rope_set,
+        exact_slots; /* exact_slots: slots of all layers, summed */
 };
 
-struct sum { uint64_t a, b; };
+struct sum {
+    uint64_t a, b;
+};
 
 /* Fletcher's sum over 32-bit words (the tail padded with zeros): any one flipped bit shows. */
 static void sum_add(struct sum *s, const void *p, size_t n)
@@ -84,29 +87,34 @@ int slm_session_save(const slm_session *s, const char *path, slm_err *err)
     return rc;
 }
 
-static int check_header(const slm_session *s, const struct header *h, const char *path, slm_err *err)
+static int check_header(const slm_session *s, const struct header *h, const char *path,
+                        slm_err *err)
 {
     struct header own = header_of(s);
     if (memcmp(h->magic, own.magic, sizeof own.magic))
         return slm_fail(err, SLM_E_FORMAT, "%s: not a session file", path);
     if (h->version != VERSION)
-        return slm_fail(err, SLM_E_UNSUPPORTED, "%s: session file of version %u, want %u", path, h->version, VERSION);
+        return slm_fail(err, SLM_E_UNSUPPORTED, "%s: session file of version %u, want %u", path,
+                        h->version, VERSION);
     if (h->model != own.model || h->layers != own.layers)
         return slm_fail(err, SLM_E_ARG, "%s: session of another model", path);
     if (h->type != own.type)
-        return slm_fail(err, SLM_E_ARG, "%s: session with another cache type than %s", path, slm_dtypes[s->kv.type].name);
+        return slm_fail(err, SLM_E_ARG, "%s: session with another cache type than %s", path,
+                        slm_dtypes[s->kv.type].name);
     if (h->exact_slots != own.exact_slots)
-        return slm_fail(err, SLM_E_ARG, "%s: session with another batch size: its windows do not fit", path);
+        return slm_fail(err, SLM_E_ARG,
+                        "%s: session with another batch size: its windows do not fit", path);
     if (h->tokens > (uint32_t)s->context)
-        return slm_fail(err, SLM_E_LIMIT, "%s: %u tokens, the context holds %d", path, h->tokens, s->context);
+        return slm_fail(err, SLM_E_LIMIT, "%s: %u tokens, the context holds %d", path,
+                        h->tokens, s->context);
     if (h->rope_set > 1)
         return slm_fail(err, SLM_E_FORMAT, "%s: rope set %u", path, h->rope_set);
     return 0;
 }
 
 /* Size, checksum and token ids of a mapped file whose header fits. */
-static int check_body(const slm_session *s, const struct slm_map *m, const struct header *h, const char *path,
-                      slm_err *err)
+static int check_body(const slm_session *s, const struct slm_map *m, const struct header *h,
+                      const char *path, slm_err *err)
 {
     size_t want = sizeof *h + (size_t)h->tokens * 4 + 8;
     for (int l = 0; l < s->m->hp.layers; l++) {
@@ -122,7 +130,8 @@ static int check_body(const slm_session *s, const struct slm_map *m, const struc
     sum_add(&sum, m->data + at, (size_t)h->tokens * 4);
     at += (size_t)h->tokens * 4;
     for (int l = 0; l < s->m->hp.layers; l++) {
-        size_t slots = (size_t)s->kv.layer[l].slots, n = (h->tokens < slots ? h->tokens : slots) * s->kv.layer[l].stride;
+        size_t slots = (size_t)s->kv.layer[l].slots,
+               n = (h->tokens < slots ? h->tokens : slots) * s->kv.layer[l].stride;
         sum_add(&sum, m->data + at, n);
         sum_add(&sum, m->data + at + n, n);
         at += 2 * n;
@@ -134,7 +143,8 @@ static int check_body(const slm_session *s, const struct slm_map *m, const struc
         int32_t id;
         memcpy(&id, m->data + sizeof *h + (size_t)i * 4, 4);
         if (id < 0 || id >= s->m->hp.vocab)
-            return slm_fail(err, SLM_E_FORMAT, "%s: token %u is %d, outside the vocabulary", path, i, id);
+            return slm_fail(err, SLM_E_FORMAT, "%s: token %u is %d, outside the vocabulary",
+                            path, i, id);
     }
     return 0;
 }

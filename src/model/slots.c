@@ -5,40 +5,58 @@
 
 #define B "blk.%d."
 #define L "layers.%d."
-#define VEC(slot, g, h, n, when) {slot, SLM_SLOT_VECTOR, g, NULL, h, SLM_DIM_1, n, when, SLM_DIM_1}
-#define NORM(slot, g, h, n, when) {slot, SLM_SLOT_NORM, g, NULL, h, SLM_DIM_1, n, when, SLM_DIM_1}
-#define MAT(slot, g, h, r, c, when) {slot, SLM_SLOT_MATRIX, g, NULL, h, r, c, when, SLM_DIM_1}
+#define VEC(slot, g, h, n, when)                                                               \
+    {                                                                                          \
+        slot, SLM_SLOT_VECTOR, g, NULL, h, SLM_DIM_1, n, when, SLM_DIM_1                       \
+    }
+#define NORM(slot, g, h, n, when)                                                              \
+    {                                                                                          \
+        slot, SLM_SLOT_NORM, g, NULL, h, SLM_DIM_1, n, when, SLM_DIM_1                         \
+    }
+#define MAT(slot, g, h, r, c, when)                                                            \
+    {                                                                                          \
+        slot, SLM_SLOT_MATRIX, g, NULL, h, r, c, when, SLM_DIM_1                               \
+    }
 
 const struct slm_slot_row slm_slots[] = {
-    MAT(SLM_W_EMBED, "token_embd.weight", "embed_tokens.weight", SLM_DIM_V, SLM_DIM_D, SLM_WHEN_ALWAYS),
+    MAT(SLM_W_EMBED, "token_embd.weight", "embed_tokens.weight", SLM_DIM_V, SLM_DIM_D,
+        SLM_WHEN_ALWAYS),
     NORM(SLM_W_OUT_NORM, "output_norm.weight", "norm.weight", SLM_DIM_D, SLM_WHEN_ALWAYS),
     VEC(SLM_W_OUT_NORM_B, "output_norm.bias", "norm.bias", SLM_DIM_D, SLM_WHEN_LAYER_NORM),
     MAT(SLM_W_OUT, "output.weight", "lm_head.weight", SLM_DIM_V, SLM_DIM_D, SLM_WHEN_UNTIED),
 
-    NORM(SLM_W_ATTN_NORM, B "attn_norm.weight", L "input_layernorm.weight", SLM_DIM_D, SLM_WHEN_ALWAYS),
-    VEC(SLM_W_ATTN_NORM_B, B "attn_norm.bias", L "input_layernorm.bias", SLM_DIM_D, SLM_WHEN_LAYER_NORM),
-    {SLM_W_Q, SLM_SLOT_MATRIX, B "attn_q.weight", NULL, L "self_attn.q_proj.weight", SLM_DIM_HC, SLM_DIM_D,
-     SLM_WHEN_SPLIT, SLM_DIM_H},
-    {SLM_W_K, SLM_SLOT_MATRIX, B "attn_k.weight", NULL, L "self_attn.k_proj.weight", SLM_DIM_KC, SLM_DIM_D,
-     SLM_WHEN_SPLIT, SLM_DIM_K},
-    MAT(SLM_W_V, B "attn_v.weight", L "self_attn.v_proj.weight", SLM_DIM_KC, SLM_DIM_D, SLM_WHEN_SPLIT),
+    NORM(SLM_W_ATTN_NORM, B "attn_norm.weight", L "input_layernorm.weight", SLM_DIM_D,
+         SLM_WHEN_ALWAYS),
+    VEC(SLM_W_ATTN_NORM_B, B "attn_norm.bias", L "input_layernorm.bias", SLM_DIM_D,
+        SLM_WHEN_LAYER_NORM),
+    {SLM_W_Q, SLM_SLOT_MATRIX, B "attn_q.weight", NULL, L "self_attn.q_proj.weight", SLM_DIM_HC,
+     SLM_DIM_D, SLM_WHEN_SPLIT, SLM_DIM_H},
+    {SLM_W_K, SLM_SLOT_MATRIX, B "attn_k.weight", NULL, L "self_attn.k_proj.weight", SLM_DIM_KC,
+     SLM_DIM_D, SLM_WHEN_SPLIT, SLM_DIM_K},
+    MAT(SLM_W_V, B "attn_v.weight", L "self_attn.v_proj.weight", SLM_DIM_KC, SLM_DIM_D,
+        SLM_WHEN_SPLIT),
     MAT(SLM_W_QKV, B "attn_qkv.weight", L "self_attn.qkv_proj.weight", SLM_DIM_QKV, SLM_DIM_D,
         SLM_WHEN_FUSED),
-    {SLM_W_Q_B, SLM_SLOT_VECTOR, B "attn_q.bias", NULL, L "self_attn.q_proj.bias", SLM_DIM_1, SLM_DIM_HC,
-     SLM_WHEN_QKV_BIAS, SLM_DIM_H},
-    {SLM_W_K_B, SLM_SLOT_VECTOR, B "attn_k.bias", NULL, L "self_attn.k_proj.bias", SLM_DIM_1, SLM_DIM_KC,
-     SLM_WHEN_QKV_BIAS, SLM_DIM_K},
+    {SLM_W_Q_B, SLM_SLOT_VECTOR, B "attn_q.bias", NULL, L "self_attn.q_proj.bias", SLM_DIM_1,
+     SLM_DIM_HC, SLM_WHEN_QKV_BIAS, SLM_DIM_H},
+    {SLM_W_K_B, SLM_SLOT_VECTOR, B "attn_k.bias", NULL, L "self_attn.k_proj.bias", SLM_DIM_1,
+     SLM_DIM_KC, SLM_WHEN_QKV_BIAS, SLM_DIM_K},
     VEC(SLM_W_V_B, B "attn_v.bias", L "self_attn.v_proj.bias", SLM_DIM_KC, SLM_WHEN_QKV_BIAS),
-    NORM(SLM_W_Q_NORM, B "attn_q_norm.weight", L "self_attn.q_norm.weight", SLM_DIM_C, SLM_WHEN_QK_SHARED),
-    NORM(SLM_W_K_NORM, B "attn_k_norm.weight", L "self_attn.k_norm.weight", SLM_DIM_C, SLM_WHEN_QK_SHARED),
-    {SLM_W_Q_NORM, SLM_SLOT_HEADS, B "attn_q_norm.weight", NULL, L "self_attn.q_layernorm.norms.%d.weight",
-     SLM_DIM_H, SLM_DIM_C, SLM_WHEN_QK_OWN, SLM_DIM_1},
-    {SLM_W_K_NORM, SLM_SLOT_HEADS, B "attn_k_norm.weight", NULL, L "self_attn.k_layernorm.norms.%d.weight",
-     SLM_DIM_K, SLM_DIM_C, SLM_WHEN_QK_OWN, SLM_DIM_1},
-    MAT(SLM_W_O, B "attn_output.weight", L "self_attn.o_proj.weight", SLM_DIM_D, SLM_DIM_HC, SLM_WHEN_ALWAYS),
+    NORM(SLM_W_Q_NORM, B "attn_q_norm.weight", L "self_attn.q_norm.weight", SLM_DIM_C,
+         SLM_WHEN_QK_SHARED),
+    NORM(SLM_W_K_NORM, B "attn_k_norm.weight", L "self_attn.k_norm.weight", SLM_DIM_C,
+         SLM_WHEN_QK_SHARED),
+    {SLM_W_Q_NORM, SLM_SLOT_HEADS, B "attn_q_norm.weight", NULL,
+     L "self_attn.q_layernorm.norms.%d.weight", SLM_DIM_H, SLM_DIM_C, SLM_WHEN_QK_OWN,
+     SLM_DIM_1},
+    {SLM_W_K_NORM, SLM_SLOT_HEADS, B "attn_k_norm.weight", NULL,
+     L "self_attn.k_layernorm.norms.%d.weight", SLM_DIM_K, SLM_DIM_C, SLM_WHEN_QK_OWN,
+     SLM_DIM_1},
+    MAT(SLM_W_O, B "attn_output.weight", L "self_attn.o_proj.weight", SLM_DIM_D, SLM_DIM_HC,
+        SLM_WHEN_ALWAYS),
     VEC(SLM_W_O_B, B "attn_output.bias", L "self_attn.o_proj.bias", SLM_DIM_D, SLM_WHEN_MAY),
-    NORM(SLM_W_POST_ATTN, B "post_attention_norm.weight", L "post_attention_layernorm.weight", SLM_DIM_D,
-         SLM_WHEN_SANDWICH),
+    NORM(SLM_W_POST_ATTN, B "post_attention_norm.weight", L "post_attention_layernorm.weight",
+         SLM_DIM_D, SLM_WHEN_SANDWICH),
 
     NORM(SLM_W_FFN_NORM, B "ffn_norm.weight", L "post_attention_layernorm.weight", SLM_DIM_D,
          SLM_WHEN_PLAIN_FFN_NORM),
@@ -46,18 +64,21 @@ const struct slm_slot_row slm_slots[] = {
          SLM_WHEN_SANDWICH),
     VEC(SLM_W_FFN_NORM_B, B "ffn_norm.bias", L "post_attention_layernorm.bias", SLM_DIM_D,
         SLM_WHEN_LAYER_FFN_NORM),
-    MAT(SLM_W_GATE, B "ffn_gate.weight", L "mlp.gate_proj.weight", SLM_DIM_F, SLM_DIM_D, SLM_WHEN_DENSE_SPLIT),
-    MAT(SLM_W_UP, B "ffn_up.weight", L "mlp.up_proj.weight", SLM_DIM_F, SLM_DIM_D, SLM_WHEN_DENSE_SPLIT),
+    MAT(SLM_W_GATE, B "ffn_gate.weight", L "mlp.gate_proj.weight", SLM_DIM_F, SLM_DIM_D,
+        SLM_WHEN_DENSE_SPLIT),
+    MAT(SLM_W_UP, B "ffn_up.weight", L "mlp.up_proj.weight", SLM_DIM_F, SLM_DIM_D,
+        SLM_WHEN_DENSE_SPLIT),
     MAT(SLM_W_GATE_UP, B "ffn_up.weight", L "mlp.gate_up_proj.weight", SLM_DIM_2F, SLM_DIM_D,
         SLM_WHEN_DENSE_FUSED),
-    MAT(SLM_W_DOWN, B "ffn_down.weight", L "mlp.down_proj.weight", SLM_DIM_D, SLM_DIM_F, SLM_WHEN_DENSE),
+    MAT(SLM_W_DOWN, B "ffn_down.weight", L "mlp.down_proj.weight", SLM_DIM_D, SLM_DIM_F,
+        SLM_WHEN_DENSE),
     VEC(SLM_W_GATE_B, B "ffn_gate.bias", L "mlp.gate_proj.bias", SLM_DIM_F, SLM_WHEN_MAY),
     VEC(SLM_W_UP_B, B "ffn_up.bias", L "mlp.up_proj.bias", SLM_DIM_F, SLM_WHEN_MAY),
     VEC(SLM_W_DOWN_B, B "ffn_down.bias", L "mlp.down_proj.bias", SLM_DIM_D, SLM_WHEN_MAY),
-    NORM(SLM_W_POST_FFN, B "post_ffw_norm.weight", L "post_feedforward_layernorm.weight", SLM_DIM_D,
-         SLM_WHEN_SANDWICH),
-    MAT(SLM_W_ROUTER, B "ffn_gate_inp.weight", L "block_sparse_moe.gate.weight", SLM_DIM_E, SLM_DIM_D,
-        SLM_WHEN_MOE),
+    NORM(SLM_W_POST_FFN, B "post_ffw_norm.weight", L "post_feedforward_layernorm.weight",
+         SLM_DIM_D, SLM_WHEN_SANDWICH),
+    MAT(SLM_W_ROUTER, B "ffn_gate_inp.weight", L "block_sparse_moe.gate.weight", SLM_DIM_E,
+        SLM_DIM_D, SLM_WHEN_MOE),
     {SLM_W_GATE_E, SLM_SLOT_EXPERTS, B "ffn_gate_exps.weight", B "ffn_gate.%d.weight",
      L "block_sparse_moe.experts.%d.w1.weight", SLM_DIM_F, SLM_DIM_D, SLM_WHEN_MOE, SLM_DIM_1},
     {SLM_W_UP_E, SLM_SLOT_EXPERTS, B "ffn_up_exps.weight", B "ffn_up.%d.weight",
@@ -109,7 +130,8 @@ enum slm_need slm_slot_need(const struct slm_hparams *hp, const struct slm_slot_
     case SLM_WHEN_SANDWICH: return must(sandwich);
     case SLM_WHEN_PLAIN_FFN_NORM: return must(!sandwich && !one_norm);
     case SLM_WHEN_LAYER_FFN_NORM: return must(layer && !one_norm);
-    case SLM_WHEN_QKV_BIAS: return f->bias_qkv ? SLM_NEED_MUST : f->fuse ? SLM_NEED_NO : SLM_NEED_MAY;
+    case SLM_WHEN_QKV_BIAS:
+        return f->bias_qkv ? SLM_NEED_MUST : f->fuse ? SLM_NEED_NO : SLM_NEED_MAY;
     case SLM_WHEN_MAY: return f->fuse || f->moe ? SLM_NEED_NO : SLM_NEED_MAY;
     }
     return SLM_NEED_NO;

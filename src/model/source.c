@@ -5,8 +5,8 @@
 
 #define MAX_CONFIG ((size_t)16 << 20)
 
-static int load_optional(slm_json **out, struct slm_source *s, struct slm_buf *buf, const char *name,
-                         slm_err *err)
+static int load_optional(slm_json **out, struct slm_source *s, struct slm_buf *buf,
+                         const char *name, slm_err *err)
 {
     const char *path = slm_path_join(buf, s->path, name);
     return slm_path_is_file(path) ? slm_json_load(out, s->rt, path, MAX_CONFIG, err) : 0;
@@ -20,16 +20,19 @@ static int open_weights(struct slm_source *s, struct slm_buf *buf, slm_err *err)
             return slm_st_open(&s->st, s->rt, buf->s, err);
     if (slm_path_is_file(slm_path_join(buf, s->path, "pytorch_model.bin")) ||
         slm_path_is_file(slm_path_join(buf, s->path, "pytorch_model.bin.index.json")))
-        return slm_fail(err, SLM_E_UNSUPPORTED,
-                        "%s: holds PyTorch pickles only, which are not read; save it as safetensors", s->path);
-    return slm_fail(err, SLM_E_NOTFOUND, "%s: no model.safetensors and no model.safetensors.index.json",
-                    s->path);
+        return slm_fail(
+            err, SLM_E_UNSUPPORTED,
+            "%s: holds PyTorch pickles only, which are not read; save it as safetensors",
+            s->path);
+    return slm_fail(err, SLM_E_NOTFOUND,
+                    "%s: no model.safetensors and no model.safetensors.index.json", s->path);
 }
 
 /* The text model may be wrapped in a vision model, which shows in the names. */
 static int find_prefix(struct slm_source *s, slm_err *err)
 {
-    static const char *const prefixes[] = {"model.", "model.language_model.", "language_model.model.", ""};
+    static const char *const prefixes[] = {"model.", "model.language_model.",
+                                           "language_model.model.", ""};
     static const char *const heads[] = {"", "language_model."};
     char name[96];
     s->prefix = s->head_prefix = NULL;
@@ -50,7 +53,8 @@ static int find_prefix(struct slm_source *s, slm_err *err)
     if (!s->head_prefix)
         s->head_prefix = "";
     return s->prefix ? 0
-                     : slm_fail(err, SLM_E_FORMAT, "%s: tensor model.embed_tokens.weight is missing", s->path);
+                     : slm_fail(err, SLM_E_FORMAT,
+                                "%s: tensor model.embed_tokens.weight is missing", s->path);
 }
 
 static int open_folder(struct slm_source *s, slm_err *err)
@@ -96,17 +100,19 @@ static int open_file(struct slm_source *s, slm_err *err)
         return slm_gguf_open(&s->gguf, s->rt, s->path, err);
     }
     if (slm_str_ends(s->path, ".safetensors"))
-        return slm_fail(err, SLM_E_UNSUPPORTED, "%s: weights alone are no model; give the folder with config.json",
+        return slm_fail(err, SLM_E_UNSUPPORTED,
+                        "%s: weights alone are no model; give the folder with config.json",
                         s->path);
     if (ak42 || slm_str_ends(s->path, ".bin")) {
         s->kind = SLM_SOURCE_LLAMA2C;
         return slm_llama2c_open(s, err);
     }
-    return slm_fail(err, SLM_E_FORMAT, "%s: not a GGUF file, a Hugging Face folder or a llama2.c .bin", s->path);
+    return slm_fail(err, SLM_E_FORMAT,
+                    "%s: not a GGUF file, a Hugging Face folder or a llama2.c .bin", s->path);
 }
 
-int slm_source_open(struct slm_source *s, slm_runtime *rt, struct slm_arena *arena, const char *path,
-                    slm_err *err)
+int slm_source_open(struct slm_source *s, slm_runtime *rt, struct slm_arena *arena,
+                    const char *path, slm_err *err)
 {
     memset(s, 0, sizeof *s);
     s->rt = rt;
@@ -136,12 +142,16 @@ void slm_source_close(struct slm_source *s)
 
 size_t slm_source_count(const struct slm_source *s)
 {
-    return s->gguf ? slm_gguf_tensor_count(s->gguf) : s->st ? slm_st_tensor_count(s->st) : s->n_own;
+    return s->gguf ? slm_gguf_tensor_count(s->gguf)
+           : s->st ? slm_st_tensor_count(s->st)
+                   : s->n_own;
 }
 
 const struct slm_tensor_ref *slm_source_at(const struct slm_source *s, size_t i)
 {
-    return s->gguf ? slm_gguf_tensor_at(s->gguf, i) : s->st ? slm_st_tensor_at(s->st, i) : &s->own[i];
+    return s->gguf ? slm_gguf_tensor_at(s->gguf, i)
+           : s->st ? slm_st_tensor_at(s->st, i)
+                   : &s->own[i];
 }
 
 int64_t slm_source_find(const struct slm_source *s, const char *name)
@@ -152,6 +162,7 @@ int64_t slm_source_find(const struct slm_source *s, const char *name)
                 return (int64_t)i;
         return -1;
     }
-    const struct slm_tensor_ref *t = s->gguf ? slm_gguf_tensor_find(s->gguf, name) : slm_st_tensor_find(s->st, name);
+    const struct slm_tensor_ref *t =
+        s->gguf ? slm_gguf_tensor_find(s->gguf, name) : slm_st_tensor_find(s->st, name);
     return t ? t - slm_source_at(s, 0) : -1;
 }

@@ -1,5 +1,5 @@
-/* Where a model comes from: a GGUF file, a Hugging Face folder, or a llama2.c file, as one list of
- * tensors. The file formats are left behind here; configuration is read by config_*.c. */
+/* Where a model comes from: a GGUF file, a Hugging Face folder, or a llama2.c file, as one list
+ * of tensors. The file formats are left behind here; configuration is read by config_*.c. */
 #ifndef SLM_MODEL_SOURCE_H
 #define SLM_MODEL_SOURCE_H
 
@@ -12,24 +12,25 @@ enum slm_source_kind { SLM_SOURCE_GGUF, SLM_SOURCE_HF, SLM_SOURCE_LLAMA2C };
 struct slm_source {
     enum slm_source_kind kind;
     slm_runtime *rt;
-    struct slm_arena *arena;     /* the model's */
+    struct slm_arena *arena; /* the model's */
     const char *path;
     slm_gguf *gguf;
     slm_st *st;
-    slm_json *config;            /* config.json */
-    slm_json *generation;        /* generation_config.json, or NULL */
-    slm_json *tok_config;        /* tokenizer_config.json, or NULL */
-    const slm_json *text;        /* the text model's part of config */
-    bool wrapped;                /* config has a text_config: other tensors beside the text model's */
+    slm_json *config;     /* config.json */
+    slm_json *generation; /* generation_config.json, or NULL */
+    slm_json *tok_config; /* tokenizer_config.json, or NULL */
+    const slm_json *text; /* the text model's part of config */
+    bool wrapped;         /* config has a text_config: other tensors beside the text model's */
     const char *prefix, *head_prefix; /* of Hugging Face names */
-    struct slm_map map;          /* llama2.c */
-    struct slm_tensor_ref *own;  /* llama2.c's tensors under GGUF names */
+    struct slm_map map;               /* llama2.c */
+    struct slm_tensor_ref *own;       /* llama2.c's tensors under GGUF names */
     size_t n_own;
-    int32_t header[8];           /* llama2.c: dim, hidden, layers, heads, kv heads, vocab, context, tied */
+    int32_t
+        header[8]; /* llama2.c: dim, hidden, layers, heads, kv heads, vocab, context, tied */
 };
 
-int slm_source_open(struct slm_source *s, slm_runtime *rt, struct slm_arena *arena, const char *path,
-                    slm_err *err);
+int slm_source_open(struct slm_source *s, slm_runtime *rt, struct slm_arena *arena,
+                    const char *path, slm_err *err);
 void slm_source_close(struct slm_source *s); /* zeroed is fine */
 
 size_t slm_source_count(const struct slm_source *s);

@@ -6,7 +6,8 @@
 
 #include "text/text.h"
 
-static int get_name(struct slm_arena *a, const slm_gguf *g, const char *key, const char **out, slm_err *err)
+static int get_name(struct slm_arena *a, const slm_gguf *g, const char *key, const char **out,
+                    slm_err *err)
 {
     struct slm_gguf_str s = {0};
     int rc = slm_gguf_str(g, key, SLM_GGUF_OPTIONAL, &s, err);
@@ -16,8 +17,9 @@ static int get_name(struct slm_arena *a, const slm_gguf *g, const char *key, con
     return *out ? 0 : slm_fail_mem(err, key, s.n);
 }
 
-static int get_strings(struct slm_arena *a, const slm_gguf *g, const char *key, enum slm_gguf_need need,
-                       const struct slm_tok_str **out, size_t *n, slm_err *err)
+static int get_strings(struct slm_arena *a, const slm_gguf *g, const char *key,
+                       enum slm_gguf_need need, const struct slm_tok_str **out, size_t *n,
+                       slm_err *err)
 {
     const struct slm_gguf_key *k;
     int rc = slm_gguf_array(g, key, SLM_GGUF_KIND_STR, need, &k, err);
@@ -35,10 +37,12 @@ static int get_strings(struct slm_arena *a, const slm_gguf *g, const char *key, 
     return 0;
 }
 
-static int get_scores(struct slm_arena *a, const slm_gguf *g, struct slm_tok_spec *spec, slm_err *err)
+static int get_scores(struct slm_arena *a, const slm_gguf *g, struct slm_tok_spec *spec,
+                      slm_err *err)
 {
     const struct slm_gguf_key *k;
-    int rc = slm_gguf_array(g, "tokenizer.ggml.scores", SLM_GGUF_KIND_NUM, SLM_GGUF_OPTIONAL, &k, err);
+    int rc = slm_gguf_array(g, "tokenizer.ggml.scores", SLM_GGUF_KIND_NUM, SLM_GGUF_OPTIONAL,
+                            &k, err);
     if (rc || !k)
         return rc;
     float *f = slm_arena_alloc_n(a, k->count, sizeof *f);
@@ -49,10 +53,12 @@ static int get_scores(struct slm_arena *a, const slm_gguf *g, struct slm_tok_spe
     return f ? 0 : slm_fail_mem(err, "token scores", k->count * sizeof *f);
 }
 
-static int get_types(struct slm_arena *a, const slm_gguf *g, struct slm_tok_spec *spec, slm_err *err)
+static int get_types(struct slm_arena *a, const slm_gguf *g, struct slm_tok_spec *spec,
+                     slm_err *err)
 {
     const struct slm_gguf_key *k;
-    int rc = slm_gguf_array(g, "tokenizer.ggml.token_type", SLM_GGUF_KIND_INT, SLM_GGUF_OPTIONAL, &k, err);
+    int rc = slm_gguf_array(g, "tokenizer.ggml.token_type", SLM_GGUF_KIND_INT,
+                            SLM_GGUF_OPTIONAL, &k, err);
     if (rc || !k)
         return rc;
     int32_t *t = slm_arena_alloc_n(a, k->count, sizeof *t);
@@ -68,11 +74,14 @@ static int get_types(struct slm_arena *a, const slm_gguf *g, struct slm_tok_spec
 static int get_charsmap(const slm_gguf *g, struct slm_tok_spec *spec, slm_err *err)
 {
     const struct slm_gguf_key *k;
-    int rc = slm_gguf_array(g, "tokenizer.ggml.precompiled_charsmap", SLM_GGUF_KIND_INT, SLM_GGUF_OPTIONAL, &k, err);
+    int rc = slm_gguf_array(g, "tokenizer.ggml.precompiled_charsmap", SLM_GGUF_KIND_INT,
+                            SLM_GGUF_OPTIONAL, &k, err);
     if (rc || !k)
         return rc;
     if (k->elem != SLM_GGUF_U8 && k->elem != SLM_GGUF_I8)
-        return slm_fail(err, SLM_E_FORMAT, "%s: tokenizer.ggml.precompiled_charsmap: want bytes", slm_gguf_path(g));
+        return slm_fail(err, SLM_E_FORMAT,
+                        "%s: tokenizer.ggml.precompiled_charsmap: want bytes",
+                        slm_gguf_path(g));
     spec->charsmap = k->data;
     spec->n_charsmap = k->count;
     return 0;
@@ -91,9 +100,14 @@ static int get_flag(const slm_gguf *g, const char *key, signed char *out, slm_er
 static int get_ids(const slm_gguf *g, struct slm_tok_spec *spec, slm_err *err)
 {
     /* names that older files use for some of them */
-    static const struct { const char *old; enum slm_tok_named id; } also[] = {
-        {"separator_token_id", SLM_TOK_SEP}, {"prefix_token_id", SLM_TOK_FIM_PRE},
-        {"suffix_token_id", SLM_TOK_FIM_SUF}, {"middle_token_id", SLM_TOK_FIM_MID},
+    static const struct {
+        const char *old;
+        enum slm_tok_named id;
+    } also[] = {
+        {"separator_token_id", SLM_TOK_SEP},
+        {"prefix_token_id", SLM_TOK_FIM_PRE},
+        {"suffix_token_id", SLM_TOK_FIM_SUF},
+        {"middle_token_id", SLM_TOK_FIM_MID},
     };
     struct slm_gguf_range any = {-1, UINT32_MAX, SLM_GGUF_OPTIONAL};
     char key[96] = "tokenizer.ggml.";
@@ -121,21 +135,25 @@ static int fill(struct slm_tok_spec *spec, struct slm_arena *a, const slm_gguf *
     if ((rc = get_name(a, g, "tokenizer.ggml.model", &spec->model, err)) ||
         (rc = get_name(a, g, "tokenizer.ggml.pre", &spec->pre, err)) ||
         (rc = get_name(a, g, "general.architecture", &spec->arch, err)) ||
-        (rc = get_strings(a, g, "tokenizer.ggml.tokens", SLM_GGUF_REQUIRED, &spec->tokens, &spec->n_tokens, err)) ||
-        (rc = get_strings(a, g, "tokenizer.ggml.merges", SLM_GGUF_OPTIONAL, &spec->merges, &spec->n_merges, err)) ||
+        (rc = get_strings(a, g, "tokenizer.ggml.tokens", SLM_GGUF_REQUIRED, &spec->tokens,
+                          &spec->n_tokens, err)) ||
+        (rc = get_strings(a, g, "tokenizer.ggml.merges", SLM_GGUF_OPTIONAL, &spec->merges,
+                          &spec->n_merges, err)) ||
         (rc = get_scores(a, g, spec, err)) || (rc = get_types(a, g, spec, err)) ||
         (rc = get_charsmap(g, spec, err)) || (rc = get_ids(g, spec, err)) ||
         (rc = get_flag(g, "tokenizer.ggml.add_bos_token", &spec->add_bos, err)) ||
         (rc = get_flag(g, "tokenizer.ggml.add_eos_token", &spec->add_eos, err)) ||
         (rc = get_flag(g, "tokenizer.ggml.add_sep_token", &spec->add_sep, err)) ||
         (rc = get_flag(g, "tokenizer.ggml.add_space_prefix", &spec->add_space_prefix, err)) ||
-        (rc = get_flag(g, "tokenizer.ggml.remove_extra_whitespaces", &spec->remove_extra_whitespaces, err)) ||
+        (rc = get_flag(g, "tokenizer.ggml.remove_extra_whitespaces",
+                       &spec->remove_extra_whitespaces, err)) ||
         (rc = get_flag(g, "tokenizer.ggml.escape_whitespaces", &spec->escape_whitespaces, err)))
         return rc;
     return 0;
 }
 
-int slm_tokenizer_from_gguf(slm_tokenizer **out, slm_runtime *rt, const slm_gguf *g, slm_err *err)
+int slm_tokenizer_from_gguf(slm_tokenizer **out, slm_runtime *rt, const slm_gguf *g,
+                            slm_err *err)
 {
     struct slm_arena a;
     struct slm_tok_spec spec;
