@@ -94,7 +94,7 @@ static int parse(struct slm_st_file *f, const uint8_t *p, size_t n, slm_err *err
     n -= sizeof header;
     if (header > n || header > HEADER_MAX)
         return slm_fail(err, SLM_E_FORMAT,
-                        "%s: a header of %llu bytes does not fit (%zu are there, the limit is %llu)",
+                        "%s: a header of %llu bytes does not fit (%zu are there, at most %llu)",
                         f->path, (unsigned long long)header, n, (unsigned long long)HEADER_MAX);
     int rc = slm_st_scan(f, (const char *)p, (size_t)header, err);
     return rc ? rc : place(f, p + header, n - (size_t)header, err);
