@@ -1,5 +1,6 @@
-/* What the commands share. The command line sees the public headers of slm and nothing else; what it
- * needs beyond them stands here: the state of one invocation, files, JSON text, progress, terminals. */
+/* What the commands share. The command line sees the public headers of slm and nothing else;
+ * what it needs beyond them stands here: the state of one invocation, files, JSON text,
+ * progress, terminals. */
 #ifndef SLM_CLI_H
 #define SLM_CLI_H
 
@@ -41,11 +42,14 @@ const struct slm_cli_command *slm_cli_command_find(const char *name);
 const char *slm_cli_command_near(const char *name);
 
 /* Fills err; what comes from outside is shown with '?' for control characters. Returns code. */
-int slm_cli_fail(slm_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int slm_cli_fail(slm_err *err, int code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* A line of talk on stderr, "slm: ..."; nothing when --quiet. */
-void slm_cli_say(const struct slm_cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void slm_cli_say(const struct slm_cli *c, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 /* The same only with --verbose. */
-void slm_cli_tell(const struct slm_cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void slm_cli_tell(const struct slm_cli *c, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 /* Opens the runtime with the common options; later calls do nothing. */
 int slm_cli_runtime(struct slm_cli *c, slm_err *err);
 
@@ -72,27 +76,30 @@ void slm_cli_interrupt_clear(void);
 /* Resident memory of this process in MiB now, -1 when unknown. */
 double slm_cli_rss_mib(void);
 
-/* ---- cli_buf.c: bytes and files. Running out of memory here ends the program with exit code 7. ---- */
+/* ---- cli_buf.c: bytes and files. Running out of memory here ends the program with exit
+ * code 7. ---- */
 struct slm_cli_buf {
     char *s; /* NUL behind n bytes once something was put; "" is not guaranteed before */
     size_t n, cap;
 };
 void slm_cli_put(struct slm_cli_buf *b, const void *p, size_t n);
 void slm_cli_puts(struct slm_cli_buf *b, const char *s);
-void slm_cli_putf(struct slm_cli_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void slm_cli_putf(struct slm_cli_buf *b, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 void slm_cli_buf_free(struct slm_cli_buf *b);
 void *slm_cli_realloc(void *p, size_t n);
-/* Appends a whole file, "-" is stdin. Errors: SLM_E_NOTFOUND, SLM_E_IO, SLM_E_LIMIT (over 1 GiB). */
+/* Appends a whole file, "-" is stdin. Errors: SLM_E_NOTFOUND, SLM_E_IO, SLM_E_LIMIT (over 1
+ * GiB). */
 int slm_cli_read(struct slm_cli_buf *b, const char *path, slm_err *err);
 /* Next line of f without its end; false at the end of the file. */
 bool slm_cli_line(FILE *f, struct slm_cli_buf *b);
 /* Numbers in text, separated by white space, commas or brackets. name is for messages. */
-int slm_cli_parse_ids(slm_ids *ids, slm_runtime *rt, const struct slm_cli_buf *text, const char *name,
-                      slm_err *err);
+int slm_cli_parse_ids(slm_ids *ids, slm_runtime *rt, const struct slm_cli_buf *text,
+                      const char *name, slm_err *err);
 int slm_cli_read_ids(slm_ids *ids, slm_runtime *rt, const char *path, slm_err *err);
 
-/* A file that appears whole or not at all: written beside its place, renamed by commit. Path "-" is
- * stdout. */
+/* A file that appears whole or not at all: written beside its place, renamed by commit. Path
+ * "-" is stdout. */
 struct slm_cli_out {
     FILE *f;
     char *tmp;
@@ -114,12 +121,13 @@ struct slm_cli_json {
     bool keyed;                    /* a key was written, its value follows */
 };
 void slm_js_open(struct slm_cli_json *j, char bracket);  /* '{' or '[' */
-void slm_js_close(struct slm_cli_json *j, char bracket); /* '}' or ']'; the last one ends the line */
+void slm_js_close(struct slm_cli_json *j,
+                  char bracket); /* '}' or ']'; the last one ends the line */
 void slm_js_key(struct slm_cli_json *j, const char *key);
 void slm_js_str(struct slm_cli_json *j, const char *s, size_t n); /* bad UTF-8 becomes U+FFFD */
 void slm_js_int(struct slm_cli_json *j, int64_t v);
 void slm_js_uint(struct slm_cli_json *j, uint64_t v);
-void slm_js_real(struct slm_cli_json *j, double v);      /* shortest that reads back; NaN: null */
+void slm_js_real(struct slm_cli_json *j, double v); /* shortest that reads back; NaN: null */
 void slm_js_bool(struct slm_cli_json *j, bool v);
 void slm_js_raw(struct slm_cli_json *j, const char *text); /* JSON already; NULL: null */
 /* "key": value, in one call; key NULL: the value alone, in an array */
@@ -147,8 +155,8 @@ struct slm_cli_progress {
     bool on, drawn;
     double start, last;
 };
-void slm_cli_progress_start(struct slm_cli_progress *p, const struct slm_cli *c, const char *label,
-                            const char *unit);
+void slm_cli_progress_start(struct slm_cli_progress *p, const struct slm_cli *c,
+                            const char *label, const char *unit);
 /* A slm_progress_fn with the struct as arg: non-zero after Ctrl-C. */
 int slm_cli_progress_step(void *arg, uint64_t done, uint64_t total);
 void slm_cli_progress_end(struct slm_cli_progress *p);
@@ -163,18 +171,22 @@ struct slm_cli_session_args {
 };
 extern const struct slm_cli_opt slm_cli_session_opts[];
 /* Opens the model that -m or the first word names (then taken off the words). bundled: without
- * either the model that comes with slm. path_out (may be NULL) gets its path; it lives as long as c. */
+ * either the model that comes with slm. path_out (may be NULL) gets its path; it lives as long
+ * as c. */
 int slm_cli_model_open(struct slm_cli *c, slm_model **m, const struct slm_cli_model_args *a,
                        const slm_model_opts *o, bool bundled, slm_err *err);
 /* The word or -m alone, for what is no model. */
-int slm_cli_model_path(struct slm_cli *c, const struct slm_cli_model_args *a, const char **path, slm_err *err);
-/* Says context and memory, then takes it. need: positions wanted when -c was not given, 0: any. */
+int slm_cli_model_path(struct slm_cli *c, const struct slm_cli_model_args *a, const char **path,
+                       slm_err *err);
+/* Says context and memory, then takes it. need: positions wanted when -c was not given, 0: any.
+ */
 int slm_cli_session_open(struct slm_cli *c, slm_session **s, const slm_model *m,
                          const struct slm_cli_session_args *a, int need, slm_err *err);
 /* 1.5 GiB, 12.3 MiB ... into buf */
 const char *slm_cli_size(char buf[32], double bytes);
 /* Ids of a text by the model's tokenizer; SLM_E_ARG when it has none. */
-int slm_cli_encode(const slm_model *m, const char *text, size_t n, unsigned flags, slm_ids *out, slm_err *err);
+int slm_cli_encode(const slm_model *m, const char *text, size_t n, unsigned flags, slm_ids *out,
+                   slm_err *err);
 
 /* ---- sampling.c ---- */
 struct slm_cli_sampling {
@@ -202,8 +214,8 @@ struct slm_cli_chat {
     int n, cap;
 };
 /* template: NULL the model's, "none", a builtin's name or a file. */
-int slm_cli_chat_open(struct slm_cli_chat *h, struct slm_cli *c, const slm_model *m, const char *tpl,
-                      slm_err *err);
+int slm_cli_chat_open(struct slm_cli_chat *h, struct slm_cli *c, const slm_model *m,
+                      const char *tpl, slm_err *err);
 void slm_cli_chat_close(struct slm_cli_chat *h);
 void slm_cli_chat_system(struct slm_cli_chat *h, const char *text); /* NULL or "": none */
 void slm_cli_chat_add(struct slm_cli_chat *h, const char *role, const char *content, size_t n);

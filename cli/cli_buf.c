@@ -69,7 +69,8 @@ int slm_cli_read(struct slm_cli_buf *b, const char *path, slm_err *err)
         return slm_cli_fail(err, SLM_E_IO, "%s: is a folder", path);
     FILE *f = in ? stdin : fopen(path, "rb");
     if (!f)
-        return slm_cli_fail(err, errno == ENOENT ? SLM_E_NOTFOUND : SLM_E_IO, "%s: %s", path, strerror(errno));
+        return slm_cli_fail(err, errno == ENOENT ? SLM_E_NOTFOUND : SLM_E_IO, "%s: %s", path,
+                            strerror(errno));
     int code = 0;
     size_t n = 1;
     while (!code && n) {
@@ -99,8 +100,8 @@ bool slm_cli_line(FILE *f, struct slm_cli_buf *b)
     return true;
 }
 
-int slm_cli_parse_ids(slm_ids *ids, slm_runtime *rt, const struct slm_cli_buf *text, const char *name,
-                      slm_err *err)
+int slm_cli_parse_ids(slm_ids *ids, slm_runtime *rt, const struct slm_cli_buf *text,
+                      const char *name, slm_err *err)
 {
     static const char between[] = " \t\r\n\v\f,[]";
     const char *p = text->s, *end = p + text->n;

@@ -1,5 +1,6 @@
-/* JSON text: a writer that keeps the commas, and the little of reading that the command line does
- * itself (strings a line, saved conversations). Documents go to the library as they are. */
+/* JSON text: a writer that keeps the commas, and the little of reading that the command line
+ * does itself (strings a line, saved conversations). Documents go to the library as they are.
+ */
 #include "cli.h"
 
 #include <math.h>
@@ -172,7 +173,8 @@ static int hex4(struct slm_cli_reader *r)
     if (r->end - r->p < 4)
         return -1;
     for (int i = 0; i < 4; i++, r->p++) {
-        const char *digits = "0123456789abcdef", *k = *r->p ? strchr(digits, *r->p | 0x20) : NULL;
+        const char *digits = "0123456789abcdef",
+                   *k = *r->p ? strchr(digits, *r->p | 0x20) : NULL;
         if (!k || !((*r->p >= '0' && *r->p <= '9') || (*r->p | 0x20) >= 'a'))
             return -1;
         v = v * 16 + (int)(k - digits);
@@ -296,7 +298,8 @@ static bool read_nested(struct slm_cli_reader *r, int depth)
         return read_members(r, close, depth);
     }
     size_t n = 0;
-    while (r->p + n < r->end && r->p[n] && strchr("+-.0123456789abcdefghijklmnopqrstuvwxyzE", r->p[n]))
+    while (r->p + n < r->end && r->p[n] &&
+           strchr("+-.0123456789abcdefghijklmnopqrstuvwxyzE", r->p[n]))
         n++;
     r->p += n;
     return n > 0;

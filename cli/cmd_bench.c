@@ -1,4 +1,5 @@
-/* slm bench: how fast a model runs here, each figure beside the ceiling that this machine sets. */
+/* slm bench: how fast a model runs here, each figure beside the ceiling that this machine sets.
+ */
 #include "cli.h"
 
 #include <math.h>
@@ -15,10 +16,14 @@ struct args {
 #define F(field) offsetof(struct args, field)
 static const struct slm_cli_opt opts[] = {
     SLM_CLI_GROUP(slm_cli_model_opts, F(model), NULL),
-    SLM_CLI_INT('p', "prompt|n-prompt", F(prompt), "N", 0, 1 << 20, "tokens of the prompt test; 0: none (default: 512)"),
-    SLM_CLI_INT('n', "gen|n-gen", F(gen), "N", 0, 1 << 20, "tokens of the decode test; 0: none (default: 64)"),
-    SLM_CLI_INT('d', "depth", F(depth), "N", 0, 1 << 20, "tokens that lie in the context before (default: 0)"),
-    SLM_CLI_INT('r', "repeat|repetitions", F(repeat), "N", 1, 1000, "runs of each test (default: 3)"),
+    SLM_CLI_INT('p', "prompt|n-prompt", F(prompt), "N", 0, 1 << 20,
+                "tokens of the prompt test; 0: none (default: 512)"),
+    SLM_CLI_INT('n', "gen|n-gen", F(gen), "N", 0, 1 << 20,
+                "tokens of the decode test; 0: none (default: 64)"),
+    SLM_CLI_INT('d', "depth", F(depth), "N", 0, 1 << 20,
+                "tokens that lie in the context before (default: 0)"),
+    SLM_CLI_INT('r', "repeat|repetitions", F(repeat), "N", 1, 1000,
+                "runs of each test (default: 3)"),
     SLM_CLI_FLAG(0, "machine", F(machine), "measure the machine alone: bandwidth and peaks"),
     SLM_CLI_GROUP(slm_cli_session_opts, F(session), "Context"),
     SLM_CLI_GROUP(slm_cli_common_opts, F(common), "General"),
@@ -52,8 +57,8 @@ static int show_machine(struct slm_cli *c, const struct args *a, slm_err *err)
     if (code)
         return code;
     if (!a->common.json) {
-        printf("CPU            %s, level %s, %d threads\n", slm_runtime_cpu_name(c->rt), slm_runtime_cpu_level(c->rt),
-               slm_runtime_threads(c->rt));
+        printf("CPU            %s, level %s, %d threads\n", slm_runtime_cpu_name(c->rt),
+               slm_runtime_cpu_level(c->rt), slm_runtime_threads(c->rt));
         printf("memory read    %.1f GB/s (over %zu MiB)\n", p.read_gbs, p.read_bytes >> 20);
         printf("f32            %.0f GFLOP/s\n", p.f32_gflops);
         if (p.bf16_gflops > 0)
@@ -109,16 +114,21 @@ static int time_run(struct bench *b, bool decode, double *seconds, slm_err *err)
 static bool is_quantised(const char *types) { return types && strchr(types, 'q') != NULL; }
 
 /* Tokens a second that the machine allows. Decode reads each active weight and the cache once a
- * token; a prompt multiplies and adds each active weight once a token. *what names the bound. */
-static double ceiling(const struct bench *b, bool decode, double gbs, double *bound, const char **what)
+ * token; a prompt multiplies and adds each active weight once a token. *what names the bound.
+ */
+static double ceiling(const struct bench *b, bool decode, double gbs, double *bound,
+                      const char **what)
 {
     const slm_model_info *i = &b->info;
     double share = i->params ? (double)i->params_active / (double)i->params : 1;
     if (decode) {
-        const char *kv = b->a->session.o.kv_type ? b->a->session.o.kv_type : b->a->session.o.exact ? "f32" : "f16";
+        const char *kv = b->a->session.o.kv_type ? b->a->session.o.kv_type
+                         : b->a->session.o.exact ? "f32"
+                                                 : "f16";
         double at = b->a->depth + b->a->gen / 2.0;
         int context = slm_session_context(b->s);
-        double cache = (double)slm_model_kv_bytes(slm_session_model(b->s), context, kv) / context * at;
+        double cache =
+            (double)slm_model_kv_bytes(slm_session_model(b->s), context, kv) / context * at;
         *bound = gbs;
         *what = "bandwidth_gbs";
         return gbs * 1e9 / ((double)i->bytes * share + cache);
@@ -126,7 +136,8 @@ static double ceiling(const struct bench *b, bool decode, double gbs, double *bo
     double peak = b->peaks.f32_gflops;
     if (!b->a->session.o.exact && is_quantised(i->types) && b->peaks.int8_gops > 0)
         peak = b->peaks.int8_gops;
-    else if (!b->a->session.o.exact && i->types && strstr(i->types, "bf16") && b->peaks.bf16_gflops > 0)
+    else if (!b->a->session.o.exact && i->types && strstr(i->types, "bf16") &&
+             b->peaks.bf16_gflops > 0)
         peak = b->peaks.bf16_gflops;
     *bound = peak;
     *what = "peak_gops";
@@ -146,12 +157,13 @@ static void report(struct bench *b, bool decode, const double *rates, int runs, 
     double mid = runs % 2 ? rates[runs / 2] : (rates[runs / 2 - 1] + rates[runs / 2]) / 2;
     char shape[96], test[24];
     int n = decode ? b->a->gen : b->a->prompt;
-    snprintf(shape, sizeof shape, "%s %dx%d %.4g M", b->info.family, b->info.layers, b->info.width,
-             (double)b->info.params * 1e-6);
+    snprintf(shape, sizeof shape, "%s %dx%d %.4g M", b->info.family, b->info.layers,
+             b->info.width, (double)b->info.params * 1e-6);
     snprintf(test, sizeof test, "%s%d", decode ? "tg" : "pp", n);
     if (!b->a->common.json) {
-        printf("%-28s %-8s depth %-6d %10.1f tok/s (%.1f..%.1f)  %5.1f %% of %.1f (%.1f %s)\n", shape, test,
-               b->a->depth, mid, rates[0], rates[runs - 1], 100 * mid / top, top, bound, decode ? "GB/s" : "Gop/s");
+        printf("%-28s %-8s depth %-6d %10.1f tok/s (%.1f..%.1f)  %5.1f %% of %.1f (%.1f %s)\n",
+               shape, test, b->a->depth, mid, rates[0], rates[runs - 1], 100 * mid / top, top,
+               bound, decode ? "GB/s" : "Gop/s");
         return;
     }
     slm_js_open(&b->j, '{');
@@ -184,7 +196,8 @@ static int one_test(struct bench *b, bool decode, slm_err *err)
         code = time_run(b, decode, &seconds, err);
         rates[i] = seconds > 0 ? n / seconds : 0;
     }
-    /* the bandwidth of shared machines moves within minutes: measured beside the figure it judges */
+    /* the bandwidth of shared machines moves within minutes: measured beside the figure it
+     * judges */
     if (!code && decode)
         code = slm_bench_bandwidth(b->c->rt, &gbs, err);
     if (!code) {
@@ -202,7 +215,8 @@ static int bench_model(struct bench *b, slm_model *m, slm_err *err)
     int need = a->depth + (a->prompt > a->gen ? a->prompt : a->gen);
     slm_model_info_get(m, &b->info);
     if (so.o.context && so.o.context < need)
-        return slm_cli_fail(err, SLM_E_ARG, "-c %d is too small for the tests: they need %d", so.o.context, need);
+        return slm_cli_fail(err, SLM_E_ARG, "-c %d is too small for the tests: they need %d",
+                            so.o.context, need);
     so.o.context = so.o.context ? so.o.context : need > 0 ? need : 1;
     make_ids(b, need);
     int code = slm_cli_session_open(b->c, &b->s, m, &so, 0, err);
@@ -217,8 +231,9 @@ static int bench_model(struct bench *b, slm_model *m, slm_err *err)
     if (!code && a->common.json)
         slm_js_close(&b->j, ']');
     else if (!code)
-        printf("load %.3f s, resident %.0f MiB, %d threads, %s\n", b->load_seconds, slm_cli_rss_mib(),
-               slm_runtime_threads(b->c->rt), slm_runtime_cpu_level(b->c->rt));
+        printf("load %.3f s, resident %.0f MiB, %d threads, %s\n", b->load_seconds,
+               slm_cli_rss_mib(), slm_runtime_threads(b->c->rt),
+               slm_runtime_cpu_level(b->c->rt));
     return code;
 }
 
@@ -247,12 +262,20 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
 
 extern const struct slm_cli_command slm_cmd_bench;
 const struct slm_cli_command slm_cmd_bench = {
-    .name = "bench", .run = run, .args = "[MODEL]", .summary = "speed, beside what this machine allows",
-    .about = "Measures tokens a second of a prompt computed at once and of decoding one by one: the median, slowest "
-             "and fastest of the runs, beside the ceiling that memory bandwidth or arithmetic sets here, measured in "
+    .name = "bench",
+    .run = run,
+    .args = "[MODEL]",
+    .summary = "speed, beside what this machine allows",
+    .about = "Measures tokens a second of a prompt computed at once and of decoding one by "
+             "one: the median, slowest "
+             "and fastest of the runs, beside the ceiling that memory bandwidth or arithmetic "
+             "sets here, measured in "
              "the same minute. With --machine only the ceilings.",
     .examples = "slm bench model.gguf\n"
                 "slm bench model.gguf -p 512 -n 64 -t 2 --json\n"
                 "slm bench --machine",
-    .opts = opts, .size = sizeof(struct args), .defaults = defaults, .model = 1,
+    .opts = opts,
+    .size = sizeof(struct args),
+    .defaults = defaults,
+    .model = 1,
 };

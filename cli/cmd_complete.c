@@ -18,14 +18,18 @@ struct args {
 static const struct slm_cli_opt opts[] = {
     SLM_CLI_GROUP(slm_cli_model_opts, F(model), NULL),
     SLM_CLI_VALUE(OPT_TEXT, 'p', "prompt", F(prompt), "TEXT", "the text to continue"),
-    SLM_CLI_VALUE(OPT_FILE, 'f', "file", F(file), "FILE", "read the text from a file, - is stdin"),
-    SLM_CLI_VALUE(OPT_FILE, 0, "ids-file", F(ids_file), "FILE", "continue these ids (numbers and white space)"),
+    SLM_CLI_VALUE(OPT_FILE, 'f', "file", F(file), "FILE",
+                  "read the text from a file, - is stdin"),
+    SLM_CLI_VALUE(OPT_FILE, 0, "ids-file", F(ids_file), "FILE",
+                  "continue these ids (numbers and white space)"),
     SLM_CLI_INT('n', "predict|n-predict|max-tokens", F(n), "N", -1, 1 << 30,
                 "tokens at most; -1: until the end or the context is full (default: 128)"),
     SLM_CLI_FLAG(0, "ignore-eos", F(ignore_eos), "go on past the end of generation"),
-    SLM_CLI_VALUE(OPT_LIST, 'r', "stop|reverse-prompt", F(stop), "TEXT", "stop in front of this text; again for more"),
+    SLM_CLI_VALUE(OPT_LIST, 'r', "stop|reverse-prompt", F(stop), "TEXT",
+                  "stop in front of this text; again for more"),
     SLM_CLI_FLAG(0, "special", F(special), "spell special tokens in the text that comes out"),
-    SLM_CLI_FLAG(0, "parse-special", F(parse_special), "special tokens spelled in the prompt become their ids"),
+    SLM_CLI_FLAG(0, "parse-special", F(parse_special),
+                 "special tokens spelled in the prompt become their ids"),
     SLM_CLI_FLAG(0, "no-bos", F(no_bos), "do not put the tokenizer's first token in front"),
     SLM_CLI_GROUP(slm_cli_session_opts, F(session), "Context"),
     SLM_CLI_GROUP(slm_cli_sampling_opts, F(sampling), "Sampling"),
@@ -51,14 +55,16 @@ static int on_token(void *arg, int32_t id, const char *text, size_t len)
     return slm_cli_interrupted();
 }
 
-static int prompt_ids(struct slm_cli *c, const struct args *a, const slm_model *m, slm_ids *ids, slm_err *err)
+static int prompt_ids(struct slm_cli *c, const struct args *a, const slm_model *m, slm_ids *ids,
+                      slm_err *err)
 {
     struct slm_cli_buf text = {0};
     const slm_tokenizer *t = slm_model_tokenizer(m);
     int given = (a->prompt != NULL) + (a->file != NULL) + (a->ids_file != NULL), code = 0;
     if (given != 1)
-        return slm_cli_fail(err, SLM_E_ARG, given ? "give one of -p, -f and --ids-file"
-                                                  : "what is to be continued? give -p, -f or --ids-file");
+        return slm_cli_fail(err, SLM_E_ARG,
+                            given ? "give one of -p, -f and --ids-file"
+                                  : "what is to be continued? give -p, -f or --ids-file");
     if (a->ids_file)
         return slm_cli_read_ids(ids, c->rt, a->ids_file, err);
     slm_cli_put(&text, "", 0);
@@ -66,7 +72,8 @@ static int prompt_ids(struct slm_cli *c, const struct args *a, const slm_model *
         slm_cli_puts(&text, a->prompt);
     else
         code = slm_cli_read(&text, a->file, err);
-    unsigned flags = (a->no_bos ? 0 : SLM_ENCODE_AFFIXES) | (a->parse_special ? SLM_ENCODE_SPECIAL : 0);
+    unsigned flags =
+        (a->no_bos ? 0 : SLM_ENCODE_AFFIXES) | (a->parse_special ? SLM_ENCODE_SPECIAL : 0);
     if (!code)
         code = slm_cli_encode(m, text.s, text.n, flags, ids, err);
     /* an end of text that the tokenizer appends would be the end of what is to be continued */
@@ -77,7 +84,8 @@ static int prompt_ids(struct slm_cli *c, const struct args *a, const slm_model *
     return code;
 }
 
-static void put_json(const slm_ids *ids, const slm_text *text, const slm_generate_stats *st, uint64_t seed)
+static void put_json(const slm_ids *ids, const slm_text *text, const slm_generate_stats *st,
+                     uint64_t seed)
 {
     struct slm_cli_json j = {.f = stdout};
     slm_js_open(&j, '{');
@@ -98,8 +106,8 @@ static void put_json(const slm_ids *ids, const slm_text *text, const slm_generat
     slm_js_close(&j, '}');
 }
 
-static int generate(struct slm_cli *c, struct args *a, slm_session *s, slm_sampler *sampler, const slm_ids *prompt,
-                    slm_err *err)
+static int generate(struct slm_cli *c, struct args *a, slm_session *s, slm_sampler *sampler,
+                    const slm_ids *prompt, slm_err *err)
 {
     slm_ids ids = {0};
     slm_text text = {0};
@@ -118,16 +126,18 @@ static int generate(struct slm_cli *c, struct args *a, slm_session *s, slm_sampl
     o.progress = slm_cli_progress_step;
     o.progress_arg = &bar;
     slm_cli_catch_interrupt();
-    int code = slm_generate(s, sampler, prompt->data, (int)prompt->len, &o, &ids, &text, &st, err);
+    int code =
+        slm_generate(s, sampler, prompt->data, (int)prompt->len, &o, &ids, &text, &st, err);
     slm_cli_progress_end(&bar);
     if (!code && a->common.json)
         put_json(&ids, &text, &st, slm_sampler_seed(sampler));
     else if (!code)
         fputs("\n", stdout);
     if (!code)
-        slm_cli_tell(c, "prompt %d tokens in %.3f s; %d new in %.3f s, %.1f tok/s; end: %s", st.prompt_tokens,
-                     st.prompt_seconds, st.new_tokens, st.decode_seconds,
-                     st.decode_seconds > 0 ? st.new_tokens / st.decode_seconds : 0, slm_finish_name(st.finish));
+        slm_cli_tell(c, "prompt %d tokens in %.3f s; %d new in %.3f s, %.1f tok/s; end: %s",
+                     st.prompt_tokens, st.prompt_seconds, st.new_tokens, st.decode_seconds,
+                     st.decode_seconds > 0 ? st.new_tokens / st.decode_seconds : 0,
+                     slm_finish_name(st.finish));
     if (!code && st.finish == SLM_FINISH_CANCELLED)
         code = slm_cli_fail(err, SLM_E_CANCELLED, "stopped");
     slm_ids_release(&ids);
@@ -164,11 +174,19 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
 
 extern const struct slm_cli_command slm_cmd_complete;
 const struct slm_cli_command slm_cmd_complete = {
-    .name = "complete", .run = run, .args = "MODEL", .summary = "continue a text or ids, without a chat template",
-    .about = "Continues the text of -p or -f, or the ids of --ids-file, and writes the continuation to stdout. With "
-             "--json: one object with ids and text of the continuation, and finish: stop (end of generation), "
+    .name = "complete",
+    .run = run,
+    .args = "MODEL",
+    .summary = "continue a text or ids, without a chat template",
+    .about = "Continues the text of -p or -f, or the ids of --ids-file, and writes the "
+             "continuation to stdout. With "
+             "--json: one object with ids and text of the continuation, and finish: stop (end "
+             "of generation), "
              "length, stop_string, context or cancelled.",
     .examples = "slm complete model.gguf -p \"Once upon a time\" -n 100\n"
                 "slm complete model.gguf --ids-file prompt.ids -n 24 --temp 0 --json",
-    .opts = opts, .size = sizeof(struct args), .defaults = defaults, .model = 1,
+    .opts = opts,
+    .size = sizeof(struct args),
+    .defaults = defaults,
+    .model = 1,
 };

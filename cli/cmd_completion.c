@@ -31,7 +31,8 @@ static void bash_choice(void *arg, const struct slm_cli_opt *o, const char *head
 static void bash(void)
 {
     printf("# bash completion of slm: eval \"$(slm completion bash)\"\n_slm() {\n"
-           "    local cur=\"${COMP_WORDS[COMP_CWORD]}\" prev=\"${COMP_WORDS[COMP_CWORD-1]}\"\n    COMPREPLY=()\n"
+           "    local cur=\"${COMP_WORDS[COMP_CWORD]}\" prev=\"${COMP_WORDS[COMP_CWORD-1]}\"\n "
+           "   COMPREPLY=()\n"
            "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        COMPREPLY=($(compgen -W \"");
     for (const struct slm_cli_command *const *c = slm_cli_commands; *c; c++)
         printf("%s%s", c == slm_cli_commands ? "" : " ", (*c)->name);
@@ -39,11 +40,13 @@ static void bash(void)
     for (const struct slm_cli_command *const *c = slm_cli_commands; *c; c++) {
         printf("    %s)\n        case \"$prev\" in\n", (*c)->name);
         slm_cli_rows((*c)->opts, NULL, bash_choice, NULL);
-        printf("        esac\n        case \"$cur\" in\n            -*) COMPREPLY=($(compgen -W \"");
+        printf("        esac\n        case \"$cur\" in\n            -*) COMPREPLY=($(compgen "
+               "-W \"");
         slm_cli_rows((*c)->opts, NULL, bash_word, NULL);
         printf("\" -- \"$cur\")); return ;;\n        esac ;;\n");
     }
-    printf("    esac\n    COMPREPLY=($(compgen -f -- \"$cur\"))\n}\ncomplete -o filenames -F _slm slm\n");
+    printf("    esac\n    COMPREPLY=($(compgen -f -- \"$cur\"))\n}\ncomplete -o filenames -F "
+           "_slm slm\n");
 }
 
 /* Help as a zsh or fish word: quotes and brackets out of the way. */
@@ -62,8 +65,8 @@ static void zsh_row(void *arg, const struct slm_cli_opt *o, const char *heading)
 {
     (void)arg;
     (void)heading;
-    printf(" \\\n            '%s--%.*s%s[", o->kind == OPT_LIST ? "*" : "", slm_cli_name_len(o->name), o->name,
-           o->kind == OPT_FLAG ? "" : "=");
+    printf(" \\\n            '%s--%.*s%s[", o->kind == OPT_LIST ? "*" : "",
+           slm_cli_name_len(o->name), o->name, o->kind == OPT_FLAG ? "" : "=");
     plain_help(o->help, 0);
     printf("]");
     if (o->choices)
@@ -75,14 +78,16 @@ static void zsh_row(void *arg, const struct slm_cli_opt *o, const char *heading)
 
 static void zsh(void)
 {
-    printf("#compdef slm\n# zsh completion of slm: slm completion zsh > ~/.zfunc/_slm\n_slm() {\n"
-           "    if (( CURRENT == 2 )); then\n        local -a commands=(\n");
+    printf(
+        "#compdef slm\n# zsh completion of slm: slm completion zsh > ~/.zfunc/_slm\n_slm() {\n"
+        "    if (( CURRENT == 2 )); then\n        local -a commands=(\n");
     for (const struct slm_cli_command *const *c = slm_cli_commands; *c; c++) {
         printf("            '%s:", (*c)->name);
         plain_help((*c)->summary, 0);
         printf("'\n");
     }
-    printf("        )\n        _describe command commands\n        return\n    fi\n    case $words[2] in\n");
+    printf("        )\n        _describe command commands\n        return\n    fi\n    case "
+           "$words[2] in\n");
     for (const struct slm_cli_command *const *c = slm_cli_commands; *c; c++) {
         printf("    %s)\n        _arguments", (*c)->name);
         slm_cli_rows((*c)->opts, NULL, zsh_row, NULL);
@@ -109,7 +114,8 @@ static void fish_row(void *arg, const struct slm_cli_opt *o, const char *heading
 
 static void fish(void)
 {
-    printf("# fish completion of slm: slm completion fish > ~/.config/fish/completions/slm.fish\n");
+    printf("# fish completion of slm: slm completion fish > "
+           "~/.config/fish/completions/slm.fish\n");
     for (const struct slm_cli_command *const *c = slm_cli_commands; *c; c++) {
         printf("complete -c slm -f -n __fish_use_subcommand -a %s -d '", (*c)->name);
         plain_help((*c)->summary, 0);
@@ -132,15 +138,20 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     else if (!strcmp(shell, "fish"))
         fish();
     else
-        return slm_cli_fail(err, SLM_E_ARG, "completion for '%.40s' is not there: bash, zsh or fish", shell);
+        return slm_cli_fail(err, SLM_E_ARG,
+                            "completion for '%.40s' is not there: bash, zsh or fish", shell);
     return 0;
 }
 
 extern const struct slm_cli_command slm_cmd_completion;
 const struct slm_cli_command slm_cmd_completion = {
-    .name = "completion", .run = run, .args = "SHELL", .summary = "completion script for bash, zsh or fish",
+    .name = "completion",
+    .run = run,
+    .args = "SHELL",
+    .summary = "completion script for bash, zsh or fish",
     .about = "Writes a completion script for SHELL: bash, zsh or fish.",
     .examples = "eval \"$(slm completion bash)\"\n"
                 "slm completion fish > ~/.config/fish/completions/slm.fish",
-    .opts = opts, .size = sizeof(struct args),
+    .opts = opts,
+    .size = sizeof(struct args),
 };

@@ -10,9 +10,11 @@ struct args {
 
 #define F(field) offsetof(struct args, field)
 static const struct slm_cli_opt opts[] = {
-    SLM_CLI_VALUE(OPT_TEXT, 0, "type", F(type), "TYPE",
-                  "element type of the matrices: f32, f16, bf16, q8_0 ... (default: as stored)"),
-    SLM_CLI_VALUE(OPT_FILE, 0, "tokenizer", F(tokenizer), "PATH", "another tokenizer to put in"),
+    SLM_CLI_VALUE(
+        OPT_TEXT, 0, "type", F(type), "TYPE",
+        "element type of the matrices: f32, f16, bf16, q8_0 ... (default: as stored)"),
+    SLM_CLI_VALUE(OPT_FILE, 0, "tokenizer", F(tokenizer), "PATH",
+                  "another tokenizer to put in"),
     SLM_CLI_GROUP(slm_cli_common_opts, F(common), "General"),
     SLM_CLI_END,
 };
@@ -40,7 +42,8 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     slm_cli_progress_end(&bar);
     if (code)
         return code;
-    slm_cli_say(c, "%s written as a %s in %.2f s", out, o.to_folder ? "folder" : "GGUF file", slm_cli_seconds() - t);
+    slm_cli_say(c, "%s written as a %s in %.2f s", out, o.to_folder ? "folder" : "GGUF file",
+                slm_cli_seconds() - t);
     if (a->common.json) {
         struct slm_cli_json j = {.f = stdout};
         slm_js_open(&j, '{');
@@ -54,10 +57,15 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
 
 extern const struct slm_cli_command slm_cmd_convert;
 const struct slm_cli_command slm_cmd_convert = {
-    .name = "convert", .run = run, .args = "IN OUT", .summary = "write a model as GGUF or as a Hugging Face folder",
-    .about = "Reads the model IN and writes it to OUT: a GGUF file where OUT ends in .gguf, else a Hugging Face "
+    .name = "convert",
+    .run = run,
+    .args = "IN OUT",
+    .summary = "write a model as GGUF or as a Hugging Face folder",
+    .about = "Reads the model IN and writes it to OUT: a GGUF file where OUT ends in .gguf, "
+             "else a Hugging Face "
              "folder. OUT appears whole or not at all.",
     .examples = "slm convert ./model-folder model.gguf --type q8_0\n"
                 "slm convert model.gguf ./model-folder",
-    .opts = opts, .size = sizeof(struct args),
+    .opts = opts,
+    .size = sizeof(struct args),
 };

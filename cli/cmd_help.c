@@ -22,7 +22,8 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     if (cmd)
         slm_cli_help(stdout, cmd);
     else if (near)
-        return slm_cli_fail(err, SLM_E_ARG, "there is no command '%.40s'; did you mean '%s'?", c->words.v[0], near);
+        return slm_cli_fail(err, SLM_E_ARG, "there is no command '%.40s'; did you mean '%s'?",
+                            c->words.v[0], near);
     else
         return slm_cli_fail(err, SLM_E_ARG, "there is no command '%.40s'", c->words.v[0]);
     return 0;
@@ -30,7 +31,12 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
 
 extern const struct slm_cli_command slm_cmd_help;
 const struct slm_cli_command slm_cmd_help = {
-    .name = "help", .run = run, .args = "[COMMAND]", .summary = "this list, or all about a command",
-    .about = "Lists the commands, or tells all about one.", .examples = "slm help run",
-    .opts = opts, .size = sizeof(struct args),
+    .name = "help",
+    .run = run,
+    .args = "[COMMAND]",
+    .summary = "this list, or all about a command",
+    .about = "Lists the commands, or tells all about one.",
+    .examples = "slm help run",
+    .opts = opts,
+    .size = sizeof(struct args),
 };

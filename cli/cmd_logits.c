@@ -12,13 +12,16 @@ struct args {
 #define F(field) offsetof(struct args, field)
 static const struct slm_cli_opt opts[] = {
     SLM_CLI_GROUP(slm_cli_model_opts, F(model), NULL),
-    SLM_CLI_VALUE(OPT_FILE, 0, "ids-file", F(ids_file), "FILE", "ids, separated by white space; - is stdin"),
+    SLM_CLI_VALUE(OPT_FILE, 0, "ids-file", F(ids_file), "FILE",
+                  "ids, separated by white space; - is stdin"),
     SLM_CLI_VALUE(OPT_FILE, 'o', "output", F(out), "FILE", "where the logits go; - is stdout"),
     SLM_CLI_FLAG(0, "step", F(step), "feed one token at a time"),
-    SLM_CLI_FLAG(0, "fast", F(fast), "the kernels that generation takes, not float32 activations"),
+    SLM_CLI_FLAG(0, "fast", F(fast),
+                 "the kernels that generation takes, not float32 activations"),
     SLM_CLI_CHOICE(0, "cache-type|kv-type", F(kv_type), "f32 f16 bf16 q8_0 q4_0",
                    "element type of the key/value cache (default: f32)"),
-    SLM_CLI_INT('b', "batch-size|batch", F(batch), "N", 0, 65536, "rows computed at once (default: 512)"),
+    SLM_CLI_INT('b', "batch-size|batch", F(batch), "N", 0, 65536,
+                "rows computed at once (default: 512)"),
     SLM_CLI_GROUP(slm_cli_common_opts, F(common), "General"),
     SLM_CLI_END,
 };
@@ -41,7 +44,8 @@ static int on_row(void *arg, int row, const float *logits)
     return slm_cli_progress_step(&s->bar, ++s->done, s->total) || s->code;
 }
 
-static int score(const struct args *a, slm_session *s, const slm_ids *ids, struct sink *k, slm_err *err)
+static int score(const struct args *a, slm_session *s, const slm_ids *ids, struct sink *k,
+                 slm_err *err)
 {
     slm_err why = {0};
     int code = 0;
@@ -66,7 +70,8 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     slm_model_opts_init(&mo);
     mo.no_tokenizer = 1;
     if (!a->ids_file || !a->out)
-        return slm_cli_fail(err, SLM_E_ARG, "%s is missing", a->ids_file ? "-o FILE" : "--ids-file FILE");
+        return slm_cli_fail(err, SLM_E_ARG, "%s is missing",
+                            a->ids_file ? "-o FILE" : "--ids-file FILE");
     int code = slm_cli_model_open(c, &m, &a->model, &mo, false, err);
     if (!code)
         code = slm_cli_read_ids(&ids, c->rt, a->ids_file, err);
@@ -93,7 +98,8 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     if (!code)
         code = slm_cli_out_commit(&k.out, err);
     if (!code && a->common.json) {
-        struct slm_cli_json j = {.f = k.out.path && k.out.path[0] == '-' && !k.out.path[1] ? stderr : stdout};
+        struct slm_cli_json j = {
+            .f = k.out.path && k.out.path[0] == '-' && !k.out.path[1] ? stderr : stdout};
         slm_js_open(&j, '{');
         slm_js_kint(&j, "rows", (int64_t)ids.len);
         slm_js_kint(&j, "vocab", info.vocab);
@@ -109,9 +115,16 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
 
 extern const struct slm_cli_command slm_cmd_logits;
 const struct slm_cli_command slm_cmd_logits = {
-    .name = "logits", .run = run, .args = "MODEL", .summary = "logits of a sequence of ids, as raw float32",
-    .about = "Computes the logits of every position of the sequence in --ids-file and writes them to -o as raw "
-             "little-endian float32, rows x vocabulary. Activations and cache are float32 unless --fast is given.",
+    .name = "logits",
+    .run = run,
+    .args = "MODEL",
+    .summary = "logits of a sequence of ids, as raw float32",
+    .about = "Computes the logits of every position of the sequence in --ids-file and writes "
+             "them to -o as raw "
+             "little-endian float32, rows x vocabulary. Activations and cache are float32 "
+             "unless --fast is given.",
     .examples = "slm logits model.gguf --ids-file ids.txt -o logits.f32",
-    .opts = opts, .size = sizeof(struct args), .model = 1,
+    .opts = opts,
+    .size = sizeof(struct args),
+    .model = 1,
 };

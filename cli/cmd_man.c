@@ -5,9 +5,12 @@
 
 struct args {
     struct slm_cli_common common;
+    const char *dir;
 };
 
 static const struct slm_cli_opt opts[] = {
+    SLM_CLI_VALUE(OPT_FILE, 0, "dir", offsetof(struct args, dir), "FOLDER",
+                  "the folder, instead of a word"),
     SLM_CLI_GROUP(slm_cli_common_opts, offsetof(struct args, common), "General"),
     SLM_CLI_END,
 };
@@ -83,7 +86,8 @@ static void put_exits(FILE *f)
     };
     fputs(".SH EXIT STATUS\n", f);
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
-        fprintf(f, ".TP\n\\fB%d\\fR\n%s\n", slm_status_exit(codes[i]), slm_status_words(codes[i]));
+        fprintf(f, ".TP\n\\fB%d\\fR\n%s\n", slm_status_exit(codes[i]),
+                slm_status_words(codes[i]));
 }
 
 static void command_page(FILE *f, const struct slm_cli_command *cmd)
@@ -92,7 +96,8 @@ static void command_page(FILE *f, const struct slm_cli_command *cmd)
     struct page p = {.f = f};
     snprintf(name, sizeof name, "slm-%s", cmd->name);
     head(f, name, name, cmd->summary);
-    fprintf(f, ".SH SYNOPSIS\n\\fBslm %s\\fR [\\fIOPTIONS\\fR] \\fI%s\\fR\n.SH DESCRIPTION\n", cmd->name, cmd->args);
+    fprintf(f, ".SH SYNOPSIS\n\\fBslm %s\\fR [\\fIOPTIONS\\fR] \\fI%s\\fR\n.SH DESCRIPTION\n",
+            cmd->name, cmd->args);
     roffs(f, cmd->about);
     fputs("\n.SH OPTIONS\n", f);
     slm_cli_rows(cmd->opts, NULL, put_row, &p);
@@ -109,17 +114,22 @@ static void main_page(FILE *f)
 {
     head(f, "slm", "slm", "small language models, from file to text");
     fputs(".SH SYNOPSIS\n\\fBslm\\fR \\fICOMMAND\\fR [\\fIOPTIONS\\fR] ...\n.SH DESCRIPTION\n"
-          "Runs small language models on the CPU: GGUF files, Hugging Face folders, llama2.c files.\n"
-          "Results go to standard output, all else to standard error.\n.SH COMMANDS\n", f);
+          "Runs small language models on the CPU: GGUF files, Hugging Face folders, llama2.c "
+          "files.\n"
+          "Results go to standard output, all else to standard error.\n.SH COMMANDS\n",
+          f);
     for (const struct slm_cli_command *const *c = slm_cli_commands; *c; c++) {
         fprintf(f, ".TP\n\\fBslm\\-%s\\fR(1)\n", (*c)->name);
         roffs(f, (*c)->summary);
         fputc('\n', f);
     }
     put_exits(f);
-    fputs(".SH ENVIRONMENT\n.TP\n\\fBSLM_MODEL\\fR\nthe model that \\fBslm run\\fR takes when none is given\n"
+    fputs(".SH ENVIRONMENT\n.TP\n\\fBSLM_MODEL\\fR\nthe model that \\fBslm run\\fR takes when "
+          "none is given\n"
           ".TP\n\\fBSLM_CPU\\fR\nhighest CPU level to use\n"
-          ".TP\n\\fBSLM_HISTORY\\fR\na file that keeps the lines typed in talks; without it nothing is kept\n", f);
+          ".TP\n\\fBSLM_HISTORY\\fR\na file that keeps the lines typed in talks; without it "
+          "nothing is kept\n",
+          f);
 }
 
 static int put_page(const char *dir, const struct slm_cli_command *cmd, slm_err *err)
@@ -141,8 +151,10 @@ static int put_page(const char *dir, const struct slm_cli_command *cmd, slm_err 
 
 static int run(struct slm_cli *c, void *p, slm_err *err)
 {
-    const char *dir = c->words.v[0];
-    (void)p;
+    const struct args *a = p;
+    const char *dir = a->dir ? a->dir : c->words.n ? c->words.v[0] : NULL;
+    if (!dir)
+        return slm_cli_fail(err, SLM_E_ARG, "no folder given; usage: slm man FOLDER");
     int code = slm_cli_make_dir(dir, err);
     if (!code)
         code = put_page(dir, NULL, err);
@@ -155,7 +167,12 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
 
 extern const struct slm_cli_command slm_cmd_man;
 const struct slm_cli_command slm_cmd_man = {
-    .name = "man", .run = run, .args = "FOLDER", .summary = "write the manual pages",
-    .about = "Writes slm.1 and a page for each command into FOLDER.", .examples = "slm man /usr/local/share/man/man1",
-    .opts = opts, .size = sizeof(struct args),
+    .name = "man",
+    .run = run,
+    .args = "[FOLDER]",
+    .summary = "write the manual pages",
+    .about = "Writes slm.1 and a page for each command into FOLDER.",
+    .examples = "slm man /usr/local/share/man/man1",
+    .opts = opts,
+    .size = sizeof(struct args),
 };

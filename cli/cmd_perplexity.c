@@ -1,5 +1,6 @@
-/* slm perplexity: how well the model foresees a text, by either of the two definitions in use. They
- * give different numbers for the same model and text, so the output always says which it is. */
+/* slm perplexity: how well the model foresees a text, by either of the two definitions in use.
+ * They give different numbers for the same model and text, so the output always says which it
+ * is. */
 #include "cli.h"
 
 #include <math.h>
@@ -20,7 +21,8 @@ static const struct slm_cli_opt opts[] = {
     SLM_CLI_VALUE(OPT_FILE, 'f', "file", F(file), "FILE", "the text; - is stdin"),
     SLM_CLI_CHOICE('d', "definition", F(definition), "llama.cpp lm-eval",
                    "whose definition (default: llama.cpp)"),
-    SLM_CLI_INT(0, "chunks", F(chunks), "N", 0, 1 << 30, "only the first N chunks or windows; 0: all (default: 0)"),
+    SLM_CLI_INT(0, "chunks", F(chunks), "N", 0, 1 << 30,
+                "only the first N chunks or windows; 0: all (default: 0)"),
     SLM_CLI_GROUP(slm_cli_session_opts, F(session), "Context"),
     SLM_CLI_GROUP(slm_cli_common_opts, F(common), "General"),
     SLM_CLI_END,
@@ -46,7 +48,8 @@ struct score {
 static int on_row(void *arg, int row, const float *logits)
 {
     struct score *s = arg;
-    if (row >= s->first && row <= s->last && s->targets[row] >= 0 && s->targets[row] < s->vocab) {
+    if (row >= s->first && row <= s->last && s->targets[row] >= 0 &&
+        s->targets[row] < s->vocab) {
         double max = -HUGE_VAL, sum = 0;
         for (int i = 0; i < s->vocab; i++)
             max = (double)logits[i] > max ? (double)logits[i] : max;
@@ -60,16 +63,18 @@ static int on_row(void *arg, int row, const float *logits)
     return slm_cli_progress_step(&s->bar, ++s->done, s->total);
 }
 
-/* llama.cpp's: pieces of the context's length, each begun with bos where the tokenizer adds one; the
- * second half of each is scored. */
-static int by_chunks(const struct args *a, slm_session *s, const slm_tokenizer *t, slm_ids *ids, struct score *k,
-                     slm_err *err)
+/* llama.cpp's: pieces of the context's length, each begun with bos where the tokenizer adds
+ * one; the second half of each is scored. */
+static int by_chunks(const struct args *a, slm_session *s, const slm_tokenizer *t, slm_ids *ids,
+                     struct score *k, slm_err *err)
 {
     int n = slm_session_context(s), chunks = (int)(ids->len / (size_t)n), code = 0;
     if (ids->len < 2 * (size_t)n)
         return slm_cli_fail(err, SLM_E_ARG,
-                            "the text has %zu tokens; by llama.cpp's definition it needs two contexts, %d: give a "
-                            "smaller -c or a longer text", ids->len, 2 * n);
+                            "the text has %zu tokens; by llama.cpp's definition it needs two "
+                            "contexts, %d: give a "
+                            "smaller -c or a longer text",
+                            ids->len, 2 * n);
     if (a->chunks && a->chunks < chunks)
         chunks = a->chunks;
     k->total = (uint64_t)chunks * (uint64_t)n;
@@ -89,16 +94,17 @@ static int by_chunks(const struct args *a, slm_session *s, const slm_tokenizer *
     return code;
 }
 
-/* lm-eval's: every token is scored once, in windows of the context's length; the first window begins
- * with a prefix token, a later one with the tokens before it, as many as fill it. */
-static int by_windows(const struct args *a, slm_session *s, const slm_tokenizer *t, const slm_ids *ids,
-                      struct score *k, slm_err *err)
+/* lm-eval's: every token is scored once, in windows of the context's length; the first window
+ * begins with a prefix token, a later one with the tokens before it, as many as fill it. */
+static int by_windows(const struct args *a, slm_session *s, const slm_tokenizer *t,
+                      const slm_ids *ids, struct score *k, slm_err *err)
 {
     size_t n = (size_t)slm_session_context(s), total = ids->len, at = 0;
     int32_t prefix = slm_tokenizer_bos(t) >= 0 ? slm_tokenizer_bos(t) : slm_tokenizer_eos(t);
     int code = 0, windows = 0;
     if (prefix < 0)
-        return slm_cli_fail(err, SLM_E_ARG, "the tokenizer has neither bos nor eos to begin with");
+        return slm_cli_fail(err, SLM_E_ARG,
+                            "the tokenizer has neither bos nor eos to begin with");
     int32_t *in = slm_cli_realloc(NULL, (total + 1) * sizeof *in);
     in[0] = prefix;
     memcpy(in + 1, ids->data, total * sizeof *in);
@@ -131,9 +137,10 @@ static long count_words(const struct slm_cli_buf *text)
             cp = (cp & 0x1f) << 6 | (s[i + 1] & 0x3fu);
         else if (len == 3 && i + 2 < text->n)
             cp = (cp & 0x0f) << 12 | (s[i + 1] & 0x3fu) << 6 | (s[i + 2] & 0x3fu);
-        bool space = (cp >= 9 && cp <= 13) || (cp >= 0x1c && cp <= 0x20) || cp == 0x85 || cp == 0xa0 || cp == 0x1680
-                  || (cp >= 0x2000 && cp <= 0x200a) || cp == 0x2028 || cp == 0x2029 || cp == 0x202f
-                  || cp == 0x205f || cp == 0x3000;
+        bool space = (cp >= 9 && cp <= 13) || (cp >= 0x1c && cp <= 0x20) || cp == 0x85 ||
+                     cp == 0xa0 || cp == 0x1680 || (cp >= 0x2000 && cp <= 0x200a) ||
+                     cp == 0x2028 || cp == 0x2029 || cp == 0x202f || cp == 0x205f ||
+                     cp == 0x3000;
         words += space && !in_space;
         in_space = space;
         i += len;
@@ -141,12 +148,14 @@ static long count_words(const struct slm_cli_buf *text)
     return words;
 }
 
-static void report(const struct args *a, const struct score *k, const struct slm_cli_buf *text, int context,
-                   double seconds)
+static void report(const struct args *a, const struct score *k, const struct slm_cli_buf *text,
+                   int context, double seconds)
 {
     bool lm = !strcmp(a->definition, "lm-eval");
-    double n = (double)k->count, mean = k->nll / n, words = (double)count_words(text), bytes = (double)text->n;
-    double var = k->nll2 / n - mean * mean, ppl = exp(mean), se = var > 0 && n > 1 ? ppl * sqrt(var / (n - 1)) : 0;
+    double n = (double)k->count, mean = k->nll / n, words = (double)count_words(text),
+           bytes = (double)text->n;
+    double var = k->nll2 / n - mean * mean, ppl = exp(mean),
+           se = var > 0 && n > 1 ? ppl * sqrt(var / (n - 1)) : 0;
     if (a->common.json) {
         struct slm_cli_json j = {.f = stdout};
         slm_js_open(&j, '{');
@@ -169,10 +178,11 @@ static void report(const struct args *a, const struct score *k, const struct slm
         return;
     }
     printf("perplexity %.4f +/- %.4f (%s, context %d, %ld tokens scored)\n", ppl, se,
-           lm ? "lm-eval's rolling windows" : "llama.cpp's chunks, second halves", context, k->count);
+           lm ? "lm-eval's rolling windows" : "llama.cpp's chunks, second halves", context,
+           k->count);
     if (lm && !a->chunks)
-        printf("word perplexity %.4f, byte perplexity %.4f, bits per byte %.4f\n", exp(k->nll / words),
-               exp(k->nll / bytes), k->nll / bytes / log(2.0));
+        printf("word perplexity %.4f, byte perplexity %.4f, bits per byte %.4f\n",
+               exp(k->nll / words), exp(k->nll / bytes), k->nll / bytes / log(2.0));
 }
 
 /* Without -c: llama.cpp's 512; lm-eval's the trained context, at most 2048. */
@@ -216,7 +226,8 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
         slm_cli_catch_interrupt();
         slm_cli_progress_start(&k.bar, c, "perplexity", "tok");
         const slm_tokenizer *vocab = slm_model_tokenizer(m);
-        code = lm ? by_windows(a, s, vocab, &ids, &k, err) : by_chunks(a, s, vocab, &ids, &k, err);
+        code =
+            lm ? by_windows(a, s, vocab, &ids, &k, err) : by_chunks(a, s, vocab, &ids, &k, err);
         slm_cli_progress_end(&k.bar);
     }
     if (!code && !k.count)
@@ -232,12 +243,21 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
 
 extern const struct slm_cli_command slm_cmd_perplexity;
 const struct slm_cli_command slm_cmd_perplexity = {
-    .name = "perplexity", .run = run, .args = "MODEL", .summary = "perplexity of a text",
-    .about = "Perplexity of the text in -f. llama.cpp's definition cuts the text into pieces of the context's length "
-             "and scores the second half of each. lm-eval's scores every token once in rolling windows and also gives "
-             "perplexity by word and byte, and bits per byte. The output says which it is; numbers of the two do "
+    .name = "perplexity",
+    .run = run,
+    .args = "MODEL",
+    .summary = "perplexity of a text",
+    .about = "Perplexity of the text in -f. llama.cpp's definition cuts the text into pieces "
+             "of the context's length "
+             "and scores the second half of each. lm-eval's scores every token once in rolling "
+             "windows and also gives "
+             "perplexity by word and byte, and bits per byte. The output says which it is; "
+             "numbers of the two do "
              "not compare.",
     .examples = "slm perplexity model.gguf -f wiki.test.raw -c 512\n"
                 "slm perplexity model.gguf -f text.txt -d lm-eval --exact --json",
-    .opts = opts, .size = sizeof(struct args), .defaults = defaults, .model = 1,
+    .opts = opts,
+    .size = sizeof(struct args),
+    .defaults = defaults,
+    .model = 1,
 };

@@ -7,14 +7,18 @@
 #define F(field) offsetof(struct slm_cli_run_args, field)
 static const struct slm_cli_opt opts[] = {
     SLM_CLI_GROUP(slm_cli_model_opts, F(model), NULL),
-    SLM_CLI_VALUE(OPT_TEXT, 'p', "prompt", F(prompt), "TEXT", "the prompt, instead of words behind MODEL"),
+    SLM_CLI_VALUE(OPT_TEXT, 'p', "prompt", F(prompt), "TEXT",
+                  "the prompt, instead of words behind MODEL"),
     SLM_CLI_VALUE(OPT_FILE, 'f', "file", F(file), "FILE", "read the prompt from a file"),
-    SLM_CLI_VALUE(OPT_TEXT, 0, "system|system-prompt", F(system), "TEXT", "what the model is told first"),
+    SLM_CLI_VALUE(OPT_TEXT, 0, "system|system-prompt", F(system), "TEXT",
+                  "what the model is told first"),
     SLM_CLI_VALUE(OPT_FILE, 0, "template|chat-template", F(tpl), "NAME",
-                  "chat template: a built-in one (chatml, llama3 ...), a file, or none to continue the text"),
+                  "chat template: a built-in one (chatml, llama3 ...), a file, or none to "
+                  "continue the text"),
     SLM_CLI_INT('n', "predict|n-predict|max-tokens", F(n), "N", -1, 1 << 30,
                 "tokens at most; -1: until the end or the context is full (default: -1)"),
-    SLM_CLI_VALUE(OPT_LIST, 'r', "stop|reverse-prompt", F(stop), "TEXT", "stop in front of this text; again for more"),
+    SLM_CLI_VALUE(OPT_LIST, 'r', "stop|reverse-prompt", F(stop), "TEXT",
+                  "stop in front of this text; again for more"),
     SLM_CLI_GROUP(slm_cli_session_opts, F(session), "Context"),
     SLM_CLI_GROUP(slm_cli_sampling_opts, F(sampling), "Sampling"),
     SLM_CLI_GROUP(slm_cli_common_opts, F(common), "General"),
@@ -48,12 +52,17 @@ static int on_token(void *arg, int32_t id, const char *text, size_t len)
 
 static void tell_stats(const struct slm_cli *c, const slm_generate_stats *st)
 {
-    slm_cli_tell(c, "prompt %d tokens (%d reused) in %.2f s, %.1f tok/s; answer %d tokens in %.2f s, %.1f tok/s; "
+    slm_cli_tell(c,
+                 "prompt %d tokens (%d reused) in %.2f s, %.1f tok/s; answer %d tokens in %.2f "
+                 "s, %.1f tok/s; "
                  "end: %s",
                  st->prompt_tokens, st->reused_tokens, st->prompt_seconds,
-                 st->prompt_seconds > 0 ? (st->prompt_tokens - st->reused_tokens) / st->prompt_seconds : 0,
+                 st->prompt_seconds > 0
+                     ? (st->prompt_tokens - st->reused_tokens) / st->prompt_seconds
+                     : 0,
                  st->new_tokens, st->decode_seconds,
-                 st->decode_seconds > 0 ? st->new_tokens / st->decode_seconds : 0, slm_finish_name(st->finish));
+                 st->decode_seconds > 0 ? st->new_tokens / st->decode_seconds : 0,
+                 slm_finish_name(st->finish));
 }
 
 /* The conversation as ids, its oldest part dropped (and that said) when it leaves no room. */
@@ -67,8 +76,10 @@ static int fit_ids(struct slm_cli_talk *t, slm_ids *ids, slm_err *err)
         code = slm_cli_chat_ids(&t->chat, t->c, ids, err);
     }
     if (dropped)
-        slm_cli_say(t->c, "the conversation outgrew the context of %d: its %d oldest exchange%s dropped", room,
-                    dropped, dropped > 1 ? "s are" : " is");
+        slm_cli_say(
+            t->c,
+            "the conversation outgrew the context of %d: its %d oldest exchange%s dropped",
+            room, dropped, dropped > 1 ? "s are" : " is");
     return code;
 }
 
@@ -90,7 +101,8 @@ int slm_cli_answer(struct slm_cli_talk *t, slm_generate_stats *st, slm_err *err)
     o.progress = slm_cli_progress_step;
     o.progress_arg = &bar;
     if (!code)
-        code = slm_generate(t->session, t->sampler, ids.data, (int)ids.len, &o, NULL, &text, st, err);
+        code = slm_generate(t->session, t->sampler, ids.data, (int)ids.len, &o, NULL, &text, st,
+                            err);
     slm_cli_progress_end(&bar);
     if (!code) {
         slm_cli_chat_add(&t->chat, "assistant", text.data ? text.data : "", text.len);
@@ -104,7 +116,8 @@ int slm_cli_answer(struct slm_cli_talk *t, slm_generate_stats *st, slm_err *err)
 }
 
 /* Words, -p, -f and what comes on stdin, in this order. */
-static int gather_prompt(struct slm_cli *c, const struct slm_cli_run_args *a, struct slm_cli_buf *b, slm_err *err)
+static int gather_prompt(struct slm_cli *c, const struct slm_cli_run_args *a,
+                         struct slm_cli_buf *b, slm_err *err)
 {
     int code = 0;
     for (int i = 0; i < c->words.n; i++) {
@@ -172,17 +185,20 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     struct slm_cli_talk t = {.c = c, .a = a};
     struct slm_cli_buf prompt = {0};
     int code = slm_cli_model_open(c, &t.model, &a->model, NULL, true, err);
-    bool talk = !code && !c->words.n && !a->prompt && !a->file && slm_cli_tty(stdin) && !a->common.json;
+    bool talk =
+        !code && !c->words.n && !a->prompt && !a->file && slm_cli_tty(stdin) && !a->common.json;
     if (!code && !talk)
         code = gather_prompt(c, a, &prompt, err);
     if (!code)
         code = slm_cli_chat_open(&t.chat, c, t.model, a->tpl, err);
     if (!code && !talk && !prompt.n && t.chat.tpl)
-        code = slm_cli_fail(err, SLM_E_ARG, "no prompt: give it behind MODEL, with -p, with -f or on stdin");
+        code = slm_cli_fail(err, SLM_E_ARG,
+                            "no prompt: give it behind MODEL, with -p, with -f or on stdin");
     if (!code)
         code = slm_cli_session_open(c, &t.session, t.model, &a->session, 0, err);
     if (!code)
-        code = slm_cli_sampler_open(c, &t.sampler, t.model, &a->sampling, slm_session_context(t.session), err);
+        code = slm_cli_sampler_open(c, &t.sampler, t.model, &a->sampling,
+                                    slm_session_context(t.session), err);
     if (!code) {
         slm_cli_chat_system(&t.chat, a->system);
         slm_cli_catch_interrupt();
@@ -198,15 +214,25 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
 
 extern const struct slm_cli_command slm_cmd_run;
 const struct slm_cli_command slm_cmd_run = {
-    .name = "run", .run = run, .args = "[MODEL] [PROMPT] ...", .summary = "generate text, or talk on the terminal",
-    .about = "Answers PROMPT, or what comes on stdin (behind PROMPT where both are given), and streams the answer "
-             "to stdout. On a terminal and without a prompt it talks: /? lists the commands there.\n\n"
-             "A model with a chat template gets the prompt through it, and slm says which; a model without one "
-             "continues the text. Without MODEL slm runs the small model that comes with it ($SLM_MODEL names "
+    .name = "run",
+    .run = run,
+    .args = "[MODEL] [PROMPT] ...",
+    .summary = "generate text, or talk on the terminal",
+    .about = "Answers PROMPT, or what comes on stdin (behind PROMPT where both are given), and "
+             "streams the answer "
+             "to stdout. On a terminal and without a prompt it talks: /? lists the commands "
+             "there.\n\n"
+             "A model with a chat template gets the prompt through it, and slm says which; a "
+             "model without one "
+             "continues the text. Without MODEL slm runs the small model that comes with it "
+             "($SLM_MODEL names "
              "another).",
     .examples = "slm run model.gguf \"Why is the sky blue?\"\n"
                 "slm run -m model.gguf --temp 0 -n 200 -p \"Once upon a time\"\n"
                 "slm run ./model-folder --system \"Answer in French.\"\n"
                 "git diff | slm run model.gguf \"Explain this change\"",
-    .opts = opts, .size = sizeof(struct slm_cli_run_args), .defaults = defaults, .model = 1,
+    .opts = opts,
+    .size = sizeof(struct slm_cli_run_args),
+    .defaults = defaults,
+    .model = 1,
 };

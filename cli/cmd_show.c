@@ -15,13 +15,15 @@ struct args {
 #define F(field) offsetof(struct args, field)
 static const struct slm_cli_opt opts[] = {
     SLM_CLI_GROUP(slm_cli_model_opts, F(model), NULL),
-    SLM_CLI_INT('c', "ctx-size|context", F(context), "N", 0, 1 << 24, "tell the memory for N positions"),
+    SLM_CLI_INT('c', "ctx-size|context", F(context), "N", 0, 1 << 24,
+                "tell the memory for N positions"),
     SLM_CLI_CHOICE(0, "cache-type|kv-type", F(kv_type), "f32 f16 bf16 q8_0 q4_0",
                    "element type of the key/value cache (default: f16)"),
     SLM_CLI_FLAG(0, "metadata", F(metadata), "the metadata, whole"),
     SLM_CLI_FLAG(0, "tensors", F(tensors), "the tensors"),
     SLM_CLI_FLAG(0, "template", F(template), "the chat template's text"),
-    SLM_CLI_VALUE(OPT_TEXT, 0, "tensor", F(tensor), "NAME", "write this tensor's values to -o as raw float32"),
+    SLM_CLI_VALUE(OPT_TEXT, 0, "tensor", F(tensor), "NAME",
+                  "write this tensor's values to -o as raw float32"),
     SLM_CLI_VALUE(OPT_FILE, 'o', "output", F(out), "FILE", "where they go; - is stdout"),
     SLM_CLI_GROUP(slm_cli_common_opts, F(common), "General"),
     SLM_CLI_END,
@@ -128,11 +130,21 @@ static void json_model(struct slm_cli_json *j, const struct view *v)
     const slm_model_info *i = &v->info;
     const char *origin = NULL, *kv = v->a->kv_type ? v->a->kv_type : "f16";
     const slm_tokenizer *t = slm_model_tokenizer(v->model);
-    const struct { const char *key; int64_t n; } n[] = {
-        {"layers", i->layers}, {"width", i->width}, {"heads", i->heads}, {"kv_heads", i->kv_heads},
-        {"head_width", i->head_width}, {"ffn", i->ffn}, {"vocab", i->vocab}, {"experts", i->experts},
-        {"experts_used", i->experts_used}, {"context", i->context}, {"window", i->window},
-        {"params", (int64_t)i->params}, {"params_active", (int64_t)i->params_active}, {"bytes", (int64_t)i->bytes}};
+    const struct { const char *key; int64_t n;
+    } n[] = {{"layers", i->layers},
+             {"width", i->width},
+             {"heads", i->heads},
+             {"kv_heads", i->kv_heads},
+             {"head_width", i->head_width},
+             {"ffn", i->ffn},
+             {"vocab", i->vocab},
+             {"experts", i->experts},
+             {"experts_used", i->experts_used},
+             {"context", i->context},
+             {"window", i->window},
+             {"params", (int64_t)i->params},
+             {"params_active", (int64_t)i->params_active},
+             {"bytes", (int64_t)i->bytes}};
     slm_js_key(j, "model");
     slm_js_open(j, '{');
     slm_js_kstr(j, "name", i->name);
@@ -161,7 +173,10 @@ static int show_json(const struct view *v, slm_err *err)
     struct slm_cli_json j = {.f = stdout};
     int code = 0;
     slm_js_open(&j, '{');
-    slm_js_kstr(&j, "format", v->file ? slm_file_format(v->file) : v->model ? v->info.source : NULL);
+    slm_js_kstr(&j, "format",
+                v->file    ? slm_file_format(v->file)
+                : v->model ? v->info.source
+                           : NULL);
     if (v->model)
         json_model(&j, v);
     if (v->file)
@@ -183,8 +198,8 @@ static void text_model(const struct view *v)
     printf("family      %s (from %s)\n", i->family, i->source);
     printf("weights     %.2f M, %.2f M met by a token; %s (%s)\n", (double)i->params * 1e-6,
            (double)i->params_active * 1e-6, slm_cli_size(a, (double)i->bytes), i->types);
-    printf("shape       %d layers, width %d, %d heads over %d of %d, ffn %d, vocabulary %d\n", i->layers, i->width,
-           i->heads, i->kv_heads, i->head_width, i->ffn, i->vocab);
+    printf("shape       %d layers, width %d, %d heads over %d of %d, ffn %d, vocabulary %d\n",
+           i->layers, i->width, i->heads, i->kv_heads, i->head_width, i->ffn, i->vocab);
     if (i->experts)
         printf("experts     %d of %d\n", i->experts_used, i->experts);
     printf("context     %d trained; rope scaling %s\n", i->context, i->rope ? i->rope : "none");
@@ -192,14 +207,15 @@ static void text_model(const struct view *v)
         printf("window      %d\n", i->window);
     printf("tokenizer   %s\n", t ? slm_tokenizer_kind(t) : "none");
     printf("template    %s%s\n", tpl ? "" : "none: ", origin ? origin : "");
-    double w = (double)i->bytes, kvb = (double)slm_model_kv_bytes(v->model, view_context(v), kv);
+    double w = (double)i->bytes,
+           kvb = (double)slm_model_kv_bytes(v->model, view_context(v), kv);
     double act = (double)slm_model_work_bytes(v->model, 512);
     if (kvb < 0)
         printf("memory      a cache of type %s is not possible for this model\n", kv);
     else
         printf("memory      %s for %d positions: weights %s, cache %s (%s), work %s\n",
-               slm_cli_size(a, w + kvb + act), view_context(v), slm_cli_size(b, w), slm_cli_size(c, kvb), kv,
-               slm_cli_size(d, act));
+               slm_cli_size(a, w + kvb + act), view_context(v), slm_cli_size(b, w),
+               slm_cli_size(c, kvb), kv, slm_cli_size(d, act));
 }
 
 static int text_metadata(const slm_file *f, size_t most, slm_err *err)
@@ -213,7 +229,8 @@ static int text_metadata(const slm_file *f, size_t most, slm_err *err)
             size_t n = cut ? 200 : v.len;
             while (cut && n && ((unsigned char)v.data[n] & 0xc0) == 0x80)
                 n--;
-            printf("%-44s %.*s%s\n", slm_file_key_name(f, i), (int)n, v.data, cut ? " ..." : "");
+            printf("%-44s %.*s%s\n", slm_file_key_name(f, i), (int)n, v.data,
+                   cut ? " ..." : "");
         }
         slm_text_release(&v);
     }
@@ -230,7 +247,8 @@ static void text_tensors(const slm_file *f)
         for (int d = 0; d < t.n_dims && at < sizeof shape; d++)
             at += (size_t)snprintf(shape + at, sizeof shape - at, "%s%llu", d ? " x " : "",
                                    (unsigned long long)t.dim[d]);
-        printf("%-48s %-8s %-20s %s\n", t.name, t.type, shape, slm_cli_size(size, (double)t.bytes));
+        printf("%-48s %-8s %-20s %s\n", t.name, t.type, shape,
+               slm_cli_size(size, (double)t.bytes));
     }
 }
 
@@ -247,10 +265,11 @@ static int show_text(const struct view *v, slm_err *err)
     if (!some && v->model)
         text_model(v);
     if (!some && v->file)
-        printf("file        %s, %zu keys, %zu tensors\n", slm_file_format(v->file), slm_file_key_count(v->file),
-               slm_file_tensor_count(v->file));
+        printf("file        %s, %zu keys, %zu tensors\n", slm_file_format(v->file),
+               slm_file_key_count(v->file), slm_file_tensor_count(v->file));
     if (!v->file && (a->tensors || a->metadata))
-        return slm_cli_fail(err, SLM_E_UNSUPPORTED, "this format has no names for metadata and tensors");
+        return slm_cli_fail(err, SLM_E_UNSUPPORTED,
+                            "this format has no names for metadata and tensors");
     if (a->metadata || (!some && !v->model && v->file))
         code = text_metadata(v->file, a->metadata ? 0 : SHORT_ITEMS, err);
     if (!code && (a->tensors || (!some && !v->model && v->file)))
@@ -292,11 +311,18 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
 
 extern const struct slm_cli_command slm_cmd_show;
 const struct slm_cli_command slm_cmd_show = {
-    .name = "show", .run = run, .args = "MODEL", .summary = "what a file holds: facts, metadata, tensors, memory",
-    .about = "Shows a model's shape, types, template and the memory it needs for a context; with --metadata and "
-             "--tensors what the file holds, also of GGUF and safetensors files that are no model.",
+    .name = "show",
+    .run = run,
+    .args = "MODEL",
+    .summary = "what a file holds: facts, metadata, tensors, memory",
+    .about =
+        "Shows a model's shape, types, template and the memory it needs for a context; with "
+        "--metadata and "
+        "--tensors what the file holds, also of GGUF and safetensors files that are no model.",
     .examples = "slm show model.gguf -c 8192\n"
                 "slm show model.gguf --tensors\n"
                 "slm show model.safetensors --tensor model.norm.weight -o norm.f32",
-    .opts = opts, .size = sizeof(struct args), .model = 1,
+    .opts = opts,
+    .size = sizeof(struct args),
+    .model = 1,
 };

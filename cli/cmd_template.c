@@ -14,17 +14,21 @@ struct args {
 #define F(field) offsetof(struct args, field)
 static const struct slm_cli_opt opts[] = {
     SLM_CLI_GROUP(slm_cli_model_opts, F(model), NULL),
-    SLM_CLI_VALUE(OPT_FILE, 0, "messages", F(messages), "FILE", "JSON list of messages; - is stdin"),
+    SLM_CLI_VALUE(OPT_FILE, 0, "messages", F(messages), "FILE",
+                  "JSON list of messages; - is stdin"),
     SLM_CLI_VALUE(OPT_FILE, 0, "tools", F(tools), "FILE", "JSON list of tools"),
     SLM_CLI_VALUE(OPT_FILE, 0, "documents", F(documents), "FILE", "JSON list of documents"),
-    SLM_CLI_VALUE(OPT_FILE, 0, "vars", F(vars), "FILE", "JSON object of further variables, which win"),
+    SLM_CLI_VALUE(OPT_FILE, 0, "vars", F(vars), "FILE",
+                  "JSON object of further variables, which win"),
     SLM_CLI_FLAG(0, "no-generation-prompt", F(no_prompt), "do not open the assistant's turn"),
     SLM_CLI_FLAG(0, "continue-final-message", F(continue_final), "leave the last message open"),
     SLM_CLI_VALUE(OPT_TEXT, 0, "now", F(now), "TIME", "stop the clock at 2024-07-26T15:04:05"),
-    SLM_CLI_FLAG(0, "lines", F(lines),
-                 "each line of stdin is an object with messages, tools, documents, add_generation_prompt, "
-                 "continue_final_message, vars, and, where MODEL is -, the template; each line out is "
-                 "{\"text\": ...} or {\"error\": ...}"),
+    SLM_CLI_FLAG(
+        0, "lines", F(lines),
+        "each line of stdin is an object with messages, tools, documents, "
+        "add_generation_prompt, "
+        "continue_final_message, vars, and, where MODEL is -, the template; each line out is "
+        "{\"text\": ...} or {\"error\": ...}"),
     SLM_CLI_GROUP(slm_cli_common_opts, F(common), "General"),
     SLM_CLI_END,
 };
@@ -48,18 +52,33 @@ static int64_t days(int64_t y, int m, int d)
     return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
 }
 
-static int parse_now(const char *s, int64_t *now, slm_err *err)
+/* Digits as many as the form wants, between lo and hi, with `before` in front (0: nothing). */
+static bool take_field(const char **s, char before, int digits, int lo, int hi, int *out)
 {
-    int y, mo, d, h = 0, mi = 0, sec = 0, used = 0;
-    bool ok = sscanf(s, "%4d-%2d-%2d%n", &y, &mo, &d, &used) == 3;
-    if (ok && (s[used] == 'T' || s[used] == ' ')) {
-        int more = 0;
-        ok = sscanf(s + used + 1, "%2d:%2d:%2d%n", &h, &mi, &sec, &more) == 3;
-        used += 1 + more;
+    int v = 0;
+    if (before && *(*s)++ != before)
+        return false;
+    for (int i = 0; i < digits; i++, (*s)++) {
+        if (**s < '0' || **s > '9')
+            return false;
+        v = v * 10 + (**s - '0');
     }
-    if (!ok || s[used] || mo < 1 || mo > 12 || d < 1 || d > 31 || h < 0 || h > 23 || mi < 0 || mi > 59 || sec < 0
-        || sec > 60)
-        return slm_cli_fail(err, SLM_E_ARG, "--now: '%.40s' is not of the form 2024-07-26T15:04:05", s);
+    *out = v;
+    return v >= lo && v <= hi;
+}
+
+static int parse_now(const char *text, int64_t *now, slm_err *err)
+{
+    int y = 0, mo = 0, d = 0, h = 0, mi = 0, sec = 0;
+    const char *s = text;
+    bool ok = take_field(&s, 0, 4, 0, 9999, &y) && take_field(&s, '-', 2, 1, 12, &mo)
+           && take_field(&s, '-', 2, 1, 31, &d);
+    if (ok && *s)
+        ok = take_field(&s, *s == ' ' ? ' ' : 'T', 2, 0, 23, &h) &&
+             take_field(&s, ':', 2, 0, 59, &mi) && take_field(&s, ':', 2, 0, 60, &sec) && !*s;
+    if (!ok)
+        return slm_cli_fail(err, SLM_E_ARG,
+                            "--now: '%.40s' is not of the form 2024-07-26T15:04:05", text);
     *now = days(y, mo, d) * 86400 + h * 3600 + mi * 60 + sec;
     return 0;
 }
@@ -90,10 +109,12 @@ static int open_gguf_key(struct slm_cli *c, struct source *s, const char *path)
     struct slm_cli_buf src = {0};
     int code = slm_file_open(&f, c->rt, path, &err);
     for (size_t i = 0; !code && i < slm_file_key_count(f); i++) {
-        if (strcmp(slm_file_key_name(f, i), "tokenizer.chat_template") || slm_file_key_value(f, i, 0, &v, &err))
+        if (strcmp(slm_file_key_name(f, i), "tokenizer.chat_template") ||
+            slm_file_key_value(f, i, 0, &v, &err))
             continue;
         struct slm_cli_reader r = {v.data, v.data + v.len};
-        if (slm_jr_string(&r, &src) && !slm_template_new(&s->own, c->rt, src.s, src.n, path, &err))
+        if (slm_jr_string(&r, &src) &&
+            !slm_template_new(&s->own, c->rt, src.s, src.n, path, &err))
             s->t = s->own;
         break;
     }
@@ -114,7 +135,8 @@ static int open_model(struct slm_cli *c, struct source *s, const char *path, slm
     if (!code) {
         s->t = slm_model_template(s->model, &origin);
         if (!s->t)
-            return slm_cli_fail(err, SLM_E_NOTFOUND, "%s: no chat template (%s)", path, origin ? origin : "none");
+            return slm_cli_fail(err, SLM_E_NOTFOUND, "%s: no chat template (%s)", path,
+                                origin ? origin : "none");
         slm_cli_say(c, "chat template: %s", origin);
         slm_cli_special_vars(&s->specials, slm_model_tokenizer(s->model));
         return 0;
@@ -193,7 +215,8 @@ static bool has_member(struct slm_cli_reader r, const char *name)
 }
 
 /* The variables of the row and, where it does not name them, the model's special tokens. */
-static void put_vars(struct slm_cli_buf *b, const struct source *s, const struct slm_cli_reader *vars)
+static void put_vars(struct slm_cli_buf *b, const struct source *s,
+                     const struct slm_cli_reader *vars)
 {
     struct slm_cli_reader r = {s->specials.s, s->specials.s + s->specials.n};
     struct slm_cli_buf key = {0};
@@ -221,8 +244,8 @@ static void put_vars(struct slm_cli_buf *b, const struct source *s, const struct
     slm_cli_puts(b, "}");
 }
 
-static int render_row(struct slm_cli *c, const struct source *s, const struct row *w, const slm_template_opts *o,
-                      slm_text *out, slm_err *err)
+static int render_row(struct slm_cli *c, const struct source *s, const struct row *w,
+                      const slm_template_opts *o, slm_text *out, slm_err *err)
 {
     slm_template *own = NULL;
     const slm_template *t = s->t;
@@ -295,8 +318,8 @@ static int put_file(struct slm_cli_buf *b, const char *key, const char *path, sl
     return code;
 }
 
-static int once(struct slm_cli *c, const struct args *a, const struct source *s, const slm_template_opts *o,
-                slm_err *err)
+static int once(struct slm_cli *c, const struct args *a, const struct source *s,
+                const slm_template_opts *o, slm_err *err)
 {
     struct slm_cli_buf json = {0};
     struct row w = {0};
@@ -312,7 +335,8 @@ static int once(struct slm_cli *c, const struct args *a, const struct source *s,
     if (!code)
         code = put_file(&json, "vars", a->vars, err);
     slm_cli_putf(&json, ", \"add_generation_prompt\": %s, \"continue_final_message\": %s}",
-                 a->no_prompt || a->continue_final ? "false" : "true", a->continue_final ? "true" : "false");
+                 a->no_prompt || a->continue_final ? "false" : "true",
+                 a->continue_final ? "true" : "false");
     struct slm_cli_reader r = {json.s, json.s + json.n};
     if (!code && !read_row(&r, &w))
         code = slm_cli_fail(err, SLM_E_FORMAT, "the files make no JSON object");
@@ -349,7 +373,8 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     if (!code)
         code = slm_cli_runtime(c, err);
     if (!code && !strcmp(path, "-") && !a->lines)
-        code = slm_cli_fail(err, SLM_E_ARG, "MODEL - goes with --lines: each line brings its template");
+        code = slm_cli_fail(err, SLM_E_ARG,
+                            "MODEL - goes with --lines: each line brings its template");
     else if (!code && (ends(path, ".jinja") || ends(path, ".jinja2") || ends(path, ".j2")))
         code = open_text(c, &s, path, err);
     else if (!code && strcmp(path, "-") != 0)
@@ -366,10 +391,17 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
 
 extern const struct slm_cli_command slm_cmd_template;
 const struct slm_cli_command slm_cmd_template = {
-    .name = "template", .run = run, .args = "MODEL", .summary = "render a chat template",
-    .about = "Renders the chat template of MODEL with the messages of a JSON file, as Transformers would, and writes "
+    .name = "template",
+    .run = run,
+    .args = "MODEL",
+    .summary = "render a chat template",
+    .about = "Renders the chat template of MODEL with the messages of a JSON file, as "
+             "Transformers would, and writes "
              "the bytes to stdout. MODEL may also be a .jinja file.",
     .examples = "slm template model.gguf --messages chat.json\n"
-                "slm template chat.jinja --messages chat.json --tools tools.json --now 2024-07-26T15:04:05",
-    .opts = opts, .size = sizeof(struct args), .model = 1,
+                "slm template chat.jinja --messages chat.json --tools tools.json --now "
+                "2024-07-26T15:04:05",
+    .opts = opts,
+    .size = sizeof(struct args),
+    .model = 1,
 };

@@ -13,11 +13,14 @@ struct args {
 #define F(field) offsetof(struct args, field)
 static const struct slm_cli_opt opts[] = {
     SLM_CLI_GROUP(slm_cli_model_opts, F(model), NULL),
-    SLM_CLI_FLAG(0, "special", F(special), "special tokens spelled in the text become their ids, and with --decode "
-                                           "are spelled out"),
+    SLM_CLI_FLAG(0, "special", F(special),
+                 "special tokens spelled in the text become their ids, and with --decode "
+                 "are spelled out"),
     SLM_CLI_FLAG(0, "no-bos", F(no_bos), "add nothing before and behind (bos, eos)"),
-    SLM_CLI_FLAG(0, "lines", F(lines), "each line in is one JSON string, each line out one array of ids"),
-    SLM_CLI_FLAG(0, "decode", F(decode), "ids in, bytes out; with --lines arrays in, JSON strings out"),
+    SLM_CLI_FLAG(0, "lines", F(lines),
+                 "each line in is one JSON string, each line out one array of ids"),
+    SLM_CLI_FLAG(0, "decode", F(decode),
+                 "ids in, bytes out; with --lines arrays in, JSON strings out"),
     SLM_CLI_GROUP(slm_cli_common_opts, F(common), "General"),
     SLM_CLI_END,
 };
@@ -36,7 +39,8 @@ static int open_source(struct slm_cli *c, struct source *s, const char *path, sl
     int code = slm_tokenizer_open(&s->own, c->rt, path, err);
     size_t n = strlen(path);
     s->t = s->own;
-    if (!code || n < 4 || strcmp(path + n - 4, ".bin") != 0 || slm_model_open(&s->model, c->rt, path, NULL, &second))
+    if (!code || n < 4 || strcmp(path + n - 4, ".bin") != 0 ||
+        slm_model_open(&s->model, c->rt, path, NULL, &second))
         return code;
     s->t = slm_model_tokenizer(s->model);
     return s->t ? 0 : code;
@@ -63,17 +67,18 @@ static void put_table(const slm_tokenizer *t, const slm_ids *ids)
     }
 }
 
-static int encode(const struct args *a, const slm_tokenizer *t, const struct slm_cli_buf *text, slm_ids *ids,
-                  slm_err *err)
+static int encode(const struct args *a, const slm_tokenizer *t, const struct slm_cli_buf *text,
+                  slm_ids *ids, slm_err *err)
 {
-    unsigned flags = (a->special ? SLM_ENCODE_SPECIAL : 0) | (a->no_bos ? 0 : SLM_ENCODE_AFFIXES);
+    unsigned flags =
+        (a->special ? SLM_ENCODE_SPECIAL : 0) | (a->no_bos ? 0 : SLM_ENCODE_AFFIXES);
     ids->len = 0;
     return slm_tokenizer_encode(t, text->n ? text->s : "", text->n, flags, ids, err);
 }
 
 /* One line of input, already cut off. */
-static int one_line(struct slm_cli *c, const struct args *a, const slm_tokenizer *t, const struct slm_cli_buf *line,
-                    const char *where, slm_err *err)
+static int one_line(struct slm_cli *c, const struct args *a, const slm_tokenizer *t,
+                    const struct slm_cli_buf *line, const char *where, slm_err *err)
 {
     slm_ids ids = {0};
     slm_text text = {0};
@@ -104,7 +109,8 @@ static int one_line(struct slm_cli *c, const struct args *a, const slm_tokenizer
     return code;
 }
 
-static int by_lines(struct slm_cli *c, const struct args *a, const slm_tokenizer *t, slm_err *err)
+static int by_lines(struct slm_cli *c, const struct args *a, const slm_tokenizer *t,
+                    slm_err *err)
 {
     struct slm_cli_buf line = {0};
     char where[48];
@@ -160,11 +166,18 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
 
 extern const struct slm_cli_command slm_cmd_tokenize;
 const struct slm_cli_command slm_cmd_tokenize = {
-    .name = "tokenize", .run = run, .args = "MODEL", .summary = "text to token ids, or back",
-    .about = "Reads text on stdin, every byte of it, and writes its ids. MODEL may also be a tokenizer by itself: "
-             "tokenizer.json, a SentencePiece .model, tekken.json, a .tiktoken file, a folder with vocab.json and "
+    .name = "tokenize",
+    .run = run,
+    .args = "MODEL",
+    .summary = "text to token ids, or back",
+    .about = "Reads text on stdin, every byte of it, and writes its ids. MODEL may also be a "
+             "tokenizer by itself: "
+             "tokenizer.json, a SentencePiece .model, tekken.json, a .tiktoken file, a folder "
+             "with vocab.json and "
              "merges.txt, a GGUF file without tensors.",
     .examples = "printf 'Hello world' | slm tokenize model.gguf --json\n"
                 "echo '[1, 15043, 3186]' | slm tokenize model.gguf --decode",
-    .opts = opts, .size = sizeof(struct args), .model = 1,
+    .opts = opts,
+    .size = sizeof(struct args),
+    .model = 1,
 };

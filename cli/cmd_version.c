@@ -21,8 +21,8 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     if (code)
         return code;
     if (!a->common.json) {
-        printf("slm %s\ncompiler %s\nCPU %s\nlevel %s of:", slm_version(), __VERSION__, slm_runtime_cpu_name(c->rt),
-               slm_runtime_cpu_level(c->rt));
+        printf("slm %s\ncompiler %s\nCPU %s\nlevel %s of:", slm_version(), __VERSION__,
+               slm_runtime_cpu_name(c->rt), slm_runtime_cpu_level(c->rt));
         for (int i = 0; slm_runtime_cpu_level_at(c->rt, i); i++)
             printf(" %s", slm_runtime_cpu_level_at(c->rt, i));
         printf("\nthreads %d\n", slm_runtime_threads(c->rt));
@@ -46,7 +46,12 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
 
 extern const struct slm_cli_command slm_cmd_version;
 const struct slm_cli_command slm_cmd_version = {
-    .name = "version", .run = run, .args = "", .summary = "the version; with -v what it runs on",
-    .about = "Prints the version; with -v or --json also the compiler, the CPU and the level of kernels in use.",
-    .opts = opts, .size = sizeof(struct args),
+    .name = "version",
+    .run = run,
+    .args = "",
+    .summary = "the version; with -v what it runs on",
+    .about = "Prints the version; with -v or --json also the compiler, the CPU and the level "
+             "of kernels in use.",
+    .opts = opts,
+    .size = sizeof(struct args),
 };

@@ -47,8 +47,8 @@ static void put_row(void *arg, const struct slm_cli_opt *o, const char *heading)
     char letter[6] = "    ";
     if (o->letter)
         snprintf(letter, sizeof letter, "-%c, ", o->letter);
-    snprintf(left, sizeof left, "  %s--%.*s%s%s", letter, slm_cli_name_len(o->name), o->name, o->arg ? " " : "",
-             o->arg ? o->arg : "");
+    snprintf(left, sizeof left, "  %s--%.*s%s%s", letter, slm_cli_name_len(o->name), o->name,
+             o->arg ? " " : "", o->arg ? o->arg : "");
     int n = (int)strlen(left);
     fputs(left, p->f);
     if (n >= COLUMN)
@@ -56,14 +56,15 @@ static void put_row(void *arg, const struct slm_cli_opt *o, const char *heading)
     else
         fprintf(p->f, "%*s", COLUMN - n, "");
     char text[700];
-    snprintf(text, sizeof text, "%s%s%s%s", o->help, o->choices ? " (" : "", o->choices ? o->choices : "",
-             o->choices ? ")" : "");
+    snprintf(text, sizeof text, "%s%s%s%s", o->help, o->choices ? " (" : "",
+             o->choices ? o->choices : "", o->choices ? ")" : "");
     wrap(p->f, text, COLUMN, COLUMN);
 }
 
 void slm_cli_help(FILE *f, const struct slm_cli_command *cmd)
 {
-    fprintf(f, "Usage: slm %s [OPTIONS]%s%s\n\n", cmd->name, cmd->args ? " " : "", cmd->args ? cmd->args : "");
+    fprintf(f, "Usage: slm %s [OPTIONS]%s%s\n\n", cmd->name, cmd->args ? " " : "",
+            cmd->args ? cmd->args : "");
     wrap(f, cmd->about, 0, 0);
     struct page p = {.f = f};
     slm_cli_rows(cmd->opts, NULL, put_row, &p);
@@ -80,10 +81,14 @@ void slm_cli_help(FILE *f, const struct slm_cli_command *cmd)
 
 void slm_cli_help_all(FILE *f)
 {
-    fprintf(f, "slm %s: small language models, from file to text\n\nUsage: slm COMMAND [OPTIONS] ...\n\nCommands:\n",
+    fprintf(f,
+            "slm %s: small language models, from file to text\n\nUsage: slm COMMAND [OPTIONS] "
+            "...\n\nCommands:\n",
             slm_version());
     for (const struct slm_cli_command *const *c = slm_cli_commands; *c; c++)
         fprintf(f, "  %-12s  %s\n", (*c)->name, (*c)->summary);
-    fputs("\n'slm help COMMAND' tells more. MODEL is a GGUF file, a Hugging Face folder or a llama2.c file.\n"
-          "Results go to stdout, all else to stderr.\n", f);
+    fputs("\n'slm help COMMAND' tells more. MODEL is a GGUF file, a Hugging Face folder or a "
+          "llama2.c file.\n"
+          "Results go to stdout, all else to stderr.\n",
+          f);
 }

@@ -1,14 +1,15 @@
-/* slm: the command line. The table of commands, and what happens around each: options read, errors
- * told in one line, exit codes from status.inc. */
+/* slm: the command line. The table of commands, and what happens around each: options read,
+ * errors told in one line, exit codes from status.inc. */
 #include "cli.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-extern const struct slm_cli_command slm_cmd_run, slm_cmd_complete, slm_cmd_show, slm_cmd_tokenize,
-    slm_cmd_template, slm_cmd_convert, slm_cmd_logits, slm_cmd_perplexity, slm_cmd_bench,
-    slm_cmd_gradients, slm_cmd_version, slm_cmd_help, slm_cmd_completion, slm_cmd_man;
+extern const struct slm_cli_command slm_cmd_run, slm_cmd_complete, slm_cmd_show,
+    slm_cmd_tokenize, slm_cmd_template, slm_cmd_convert, slm_cmd_logits, slm_cmd_perplexity,
+    slm_cmd_bench, slm_cmd_gradients, slm_cmd_version, slm_cmd_help, slm_cmd_completion,
+    slm_cmd_man;
 
 const struct slm_cli_command *const slm_cli_commands[] = {
     &slm_cmd_run, &slm_cmd_complete, &slm_cmd_show, &slm_cmd_tokenize, &slm_cmd_template,
@@ -18,9 +19,11 @@ const struct slm_cli_command *const slm_cli_commands[] = {
 
 #define F(field) offsetof(struct slm_cli_common, field)
 const struct slm_cli_opt slm_cli_common_opts[] = {
-    SLM_CLI_INT('t', "threads", F(threads), "N", 1, 1024, "threads (default: the machine's cores)"),
+    SLM_CLI_INT('t', "threads", F(threads), "N", 1, 1024,
+                "threads (default: the machine's cores)"),
     SLM_CLI_VALUE(OPT_TEXT, 0, "cpu", F(cpu), "LEVEL",
-                  "highest CPU level to use: generic, avx2, avx512 ... (default: $SLM_CPU, else the best)"),
+                  "highest CPU level to use: generic, avx2, avx512 ... (default: $SLM_CPU, "
+                  "else the best)"),
     SLM_CLI_FLAG(0, "json", F(json), "results as JSON on stdout"),
     SLM_CLI_FLAG('v', "verbose", F(verbose), "say more on stderr"),
     SLM_CLI_FLAG('q', "quiet", F(quiet), "say nothing on stderr but errors"),
@@ -135,23 +138,26 @@ static void count_args(const char *args, int *least, int *most)
     }
 }
 
-static int check_words(const struct slm_cli_command *cmd, const void *opts, const struct slm_cli_words *w,
-                       slm_err *err)
+static int check_words(const struct slm_cli_command *cmd, const void *opts,
+                       const struct slm_cli_words *w, slm_err *err)
 {
     int least, most;
     const char *given = NULL;
     count_args(cmd->args, &least, &most);
     if (cmd->model) /* its struct begins with the common options, then the model's */
-        given = ((const struct slm_cli_model_args *)((const char *)opts + sizeof(struct slm_cli_common)))->model;
+        given = ((const struct slm_cli_model_args *)((const char *)opts +
+                                                     sizeof(struct slm_cli_common)))
+                    ->model;
     if (given && most > 0)
         most--;
     if (given && least > 0)
         least--;
     if (w->n < least)
-        return slm_cli_fail(err, SLM_E_ARG, "something is missing; usage: slm %s [OPTIONS] %s", cmd->name,
-                            cmd->args);
+        return slm_cli_fail(err, SLM_E_ARG, "something is missing; usage: slm %s [OPTIONS] %s",
+                            cmd->name, cmd->args);
     if (most >= 0 && w->n > most)
-        return slm_cli_fail(err, SLM_E_ARG, "'%.60s' is one word too many; usage: slm %s [OPTIONS] %s",
+        return slm_cli_fail(err, SLM_E_ARG,
+                            "'%.60s' is one word too many; usage: slm %s [OPTIONS] %s",
                             w->v[most], cmd->name, cmd->args ? cmd->args : "");
     return 0;
 }

@@ -1,6 +1,6 @@
-/* The parser of option tables: --name value, --name=value, -n value, -nvalue. An option that takes a
- * value takes the next word whatever it looks like, so negative numbers need no quoting; "--" ends
- * options and "-" is a word. */
+/* The parser of option tables: --name value, --name=value, -n value, -nvalue. An option that
+ * takes a value takes the next word whatever it looks like, so negative numbers need no
+ * quoting; "--" ends options and "-" is a word. */
 #include "cli.h"
 
 #include <errno.h>
@@ -12,7 +12,8 @@
 
 int slm_cli_name_len(const char *names) { return (int)strcspn(names, "|"); }
 
-void slm_cli_rows(const struct slm_cli_opt *table, const char *heading, slm_cli_row_fn *fn, void *arg)
+void slm_cli_rows(const struct slm_cli_opt *table, const char *heading, slm_cli_row_fn *fn,
+                  void *arg)
 {
     for (; table && table->kind != OPT_END; table++)
         if (table->kind == OPT_GROUP)
@@ -35,9 +36,10 @@ static bool is_named(const char *names, const char *name, size_t n)
     return false;
 }
 
-/* The row of a long name, or of a letter when name is NULL; *base gets where its group's struct is. */
-static const struct slm_cli_opt *find(const struct slm_cli_opt *t, const char *name, size_t n, char letter,
-                                      size_t *base)
+/* The row of a long name, or of a letter when name is NULL; *base gets where its group's struct
+ * is. */
+static const struct slm_cli_opt *find(const struct slm_cli_opt *t, const char *name, size_t n,
+                                      char letter, size_t *base)
 {
     size_t here = *base;
     for (; t && t->kind != OPT_END; t++) {
@@ -69,7 +71,8 @@ int slm_cli_distance(const char *a, const char *b)
             int x = up[j - 1] + (a[i - 1] != b[j - 1]);
             x = up[j] + 1 < x ? up[j] + 1 : x;
             x = row[j - 1] + 1 < x ? row[j - 1] + 1 : x;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && up2[j - 2] + 1 < x)
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                up2[j - 2] + 1 < x)
                 x = up2[j - 2] + 1;
             row[j] = x;
         }
@@ -115,12 +118,13 @@ static int unknown(const struct slm_cli_opt *table, const char *name, size_t n, 
     struct nearest w = {.name = word, .distance = 1 + (int)strlen(word) / 3};
     slm_cli_rows(table, NULL, look_near, &w);
     if (w.best)
-        return slm_cli_fail(err, SLM_E_ARG, "there is no option --%s; did you mean --%.*s?", word, w.best_len,
-                            w.best);
+        return slm_cli_fail(err, SLM_E_ARG, "there is no option --%s; did you mean --%.*s?",
+                            word, w.best_len, w.best);
     return slm_cli_fail(err, SLM_E_ARG, "there is no option --%s", word);
 }
 
-int slm_cli_int(const char *text, const char *what, double lo, double hi, int64_t *out, slm_err *err)
+int slm_cli_int(const char *text, const char *what, double lo, double hi, int64_t *out,
+                slm_err *err)
 {
     char *end;
     errno = 0;
@@ -128,25 +132,28 @@ int slm_cli_int(const char *text, const char *what, double lo, double hi, int64_
     if (end == text || *end)
         return slm_cli_fail(err, SLM_E_ARG, "%s: '%.40s' is no whole number", what, text);
     if (errno == ERANGE || (double)v < lo || (double)v > hi)
-        return slm_cli_fail(err, SLM_E_ARG, "%s: %.40s is out of range %.0f..%.0f", what, text, lo, hi);
+        return slm_cli_fail(err, SLM_E_ARG, "%s: %.40s is out of range %.0f..%.0f", what, text,
+                            lo, hi);
     *out = v;
     return 0;
 }
 
-static int set_float(const struct slm_cli_opt *o, float *at, const char *what, const char *v, slm_err *err)
+static int set_float(const struct slm_cli_opt *o, float *at, const char *what, const char *v,
+                     slm_err *err)
 {
     char *end;
     double x = strtod(v, &end);
     if (end == v || *end || isnan(x))
         return slm_cli_fail(err, SLM_E_ARG, "%s: '%.40s' is no number", what, v);
     if (x < o->lo || x > o->hi)
-        return slm_cli_fail(err, SLM_E_ARG, "%s: %.40s is out of range %g..%g", what, v, o->lo, o->hi);
+        return slm_cli_fail(err, SLM_E_ARG, "%s: %.40s is out of range %g..%g", what, v, o->lo,
+                            o->hi);
     *at = (float)x;
     return 0;
 }
 
-static int set_choice(const struct slm_cli_opt *o, const char **at, const char *what, const char *v,
-                      slm_err *err)
+static int set_choice(const struct slm_cli_opt *o, const char **at, const char *what,
+                      const char *v, slm_err *err)
 {
     size_t n = strlen(v);
     for (const char *p = o->choices; *p;) {
@@ -166,12 +173,14 @@ static int set_u64(uint64_t *at, const char *what, const char *v, slm_err *err)
     errno = 0;
     unsigned long long x = strtoull(v, &end, 0);
     if (end == v || *end || (*v == '-' && strcmp(v, "-1")) || errno == ERANGE)
-        return slm_cli_fail(err, SLM_E_ARG, "%s: '%.40s' is no whole number below 2^64", what, v);
+        return slm_cli_fail(err, SLM_E_ARG, "%s: '%.40s' is no whole number below 2^64", what,
+                            v);
     *at = x;
     return 0;
 }
 
-static int store(const struct slm_cli_opt *o, char *base, const char *what, const char *v, slm_err *err)
+static int store(const struct slm_cli_opt *o, char *base, const char *what, const char *v,
+                 slm_err *err)
 {
     void *at = base + o->off;
     int64_t n;
@@ -194,7 +203,8 @@ static int store(const struct slm_cli_opt *o, char *base, const char *what, cons
     case OPT_LIST: {
         struct slm_cli_list *l = at;
         if (l->n == SLM_CLI_LIST_MAX)
-            return slm_cli_fail(err, SLM_E_ARG, "%s: given more than %d times", what, SLM_CLI_LIST_MAX);
+            return slm_cli_fail(err, SLM_E_ARG, "%s: given more than %d times", what,
+                                SLM_CLI_LIST_MAX);
         l->item[l->n++] = v;
         return 0;
     }
@@ -209,7 +219,8 @@ static int store(const struct slm_cli_opt *o, char *base, const char *what, cons
     return 0;
 }
 
-int slm_cli_set(const struct slm_cli_opt *table, void *opts, const char *name, const char *value, slm_err *err)
+int slm_cli_set(const struct slm_cli_opt *table, void *opts, const char *name,
+                const char *value, slm_err *err)
 {
     size_t base = 0;
     const struct slm_cli_opt *o = find(table, name, strlen(name), 0, &base);
@@ -219,7 +230,8 @@ int slm_cli_set(const struct slm_cli_opt *table, void *opts, const char *name, c
 }
 
 /* --name, --name=value, --name value */
-static int take_long(const struct slm_cli_opt *table, char *opts, int *i, int argc, char **argv, slm_err *err)
+static int take_long(const struct slm_cli_opt *table, char *opts, int *i, int argc, char **argv,
+                     slm_err *err)
 {
     const char *name = argv[*i] + 2, *eq = strchr(name, '='), *value = NULL;
     size_t n = eq ? (size_t)(eq - name) : strlen(name), base = 0;
@@ -240,7 +252,8 @@ static int take_long(const struct slm_cli_opt *table, char *opts, int *i, int ar
 }
 
 /* -n value, -nvalue, -n=value, and flags in one word: -vq */
-static int take_short(const struct slm_cli_opt *table, char *opts, int *i, int argc, char **argv, slm_err *err)
+static int take_short(const struct slm_cli_opt *table, char *opts, int *i, int argc,
+                      char **argv, slm_err *err)
 {
     const char *word = argv[*i];
     for (const char *p = word + 1; *p; p++) {
@@ -248,7 +261,8 @@ static int take_short(const struct slm_cli_opt *table, char *opts, int *i, int a
         char what[3] = {'-', *p, 0};
         const struct slm_cli_opt *o = find(table, NULL, 0, *p, &base);
         if (!o)
-            return slm_cli_fail(err, SLM_E_ARG, "there is no option %s", p == word + 1 ? word : what);
+            return slm_cli_fail(err, SLM_E_ARG, "there is no option %s",
+                                p == word + 1 ? word : what);
         const char *value = p[1] == '=' ? p + 2 : p + 1;
         if (o->kind != OPT_FLAG && !p[1]) {
             if (++*i == argc)

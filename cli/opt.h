@@ -1,6 +1,6 @@
-/* Option tables: the one source of parsing, help, "did you mean", shell completion and man pages.
- * A table is a list of rows that say where in the command's struct a value goes; shared groups are
- * tables placed inside tables. */
+/* Option tables: the one source of parsing, help, "did you mean", shell completion and man
+ * pages. A table is a list of rows that say where in the command's struct a value goes; shared
+ * groups are tables placed inside tables. */
 #ifndef SLM_CLI_OPT_H
 #define SLM_CLI_OPT_H
 
@@ -32,7 +32,7 @@ struct slm_cli_list {
 struct slm_cli_opt {
     enum slm_cli_kind kind;
     char letter;                     /* 't' for -t, 0: none */
-    const char *name;                /* "threads"; further names behind it: "predict|n-predict" */
+    const char *name; /* "threads"; further names behind it: "predict|n-predict" */
     size_t off;
     const char *arg;                 /* what the value is called in help */
     double lo, hi;
@@ -41,15 +41,27 @@ struct slm_cli_opt {
     const char *help;
 };
 
-#define SLM_CLI_FLAG(l, n, o, h) {.kind = OPT_FLAG, .letter = (l), .name = (n), .off = (o), .help = (h)}
-#define SLM_CLI_INT(l, n, o, a, x, y, h) \
-    {.kind = OPT_INT, .letter = (l), .name = (n), .off = (o), .arg = (a), .lo = (x), .hi = (y), .help = (h)}
-#define SLM_CLI_FLOAT(l, n, o, a, x, y, h) \
-    {.kind = OPT_FLOAT, .letter = (l), .name = (n), .off = (o), .arg = (a), .lo = (x), .hi = (y), .help = (h)}
+#define SLM_CLI_FLAG(l, n, o, h)                                                               \
+    {                                                                                          \
+        .kind = OPT_FLAG, .letter = (l), .name = (n), .off = (o), .help = (h)                  \
+    }
+#define SLM_CLI_INT(l, n, o, a, x, y, h)                                                       \
+    {                                                                                          \
+        .kind = OPT_INT, .letter = (l), .name = (n), .off = (o), .arg = (a), .lo = (x),        \
+        .hi = (y), .help = (h)                                                                 \
+    }
+#define SLM_CLI_FLOAT(l, n, o, a, x, y, h)                                                     \
+    {                                                                                          \
+        .kind = OPT_FLOAT, .letter = (l), .name = (n), .off = (o), .arg = (a), .lo = (x),      \
+        .hi = (y), .help = (h)                                                                 \
+    }
 #define SLM_CLI_VALUE(k, l, n, o, a, h) \
     {.kind = (k), .letter = (l), .name = (n), .off = (o), .arg = (a), .help = (h)}
-#define SLM_CLI_CHOICE(l, n, o, c, h) \
-    {.kind = OPT_CHOICE, .letter = (l), .name = (n), .off = (o), .arg = "WORD", .choices = (c), .help = (h)}
+#define SLM_CLI_CHOICE(l, n, o, c, h)                                                          \
+    {                                                                                          \
+        .kind = OPT_CHOICE, .letter = (l), .name = (n), .off = (o), .arg = "WORD",             \
+        .choices = (c), .help = (h)                                                            \
+    }
 #define SLM_CLI_GROUP(t, o, h) {.kind = OPT_GROUP, .group = (t), .off = (o), .help = (h)}
 #define SLM_CLI_END {.kind = OPT_END}
 
@@ -65,12 +77,13 @@ int slm_cli_parse(const struct slm_cli_opt *table, void *opts, int argc, char **
                   struct slm_cli_words *words, slm_err *err);
 
 /* Sets one option by its long name ('_' may stand for '-'), as --name=value does. */
-int slm_cli_set(const struct slm_cli_opt *table, void *opts, const char *name, const char *value,
-                slm_err *err);
+int slm_cli_set(const struct slm_cli_opt *table, void *opts, const char *name,
+                const char *value, slm_err *err);
 
 /* Calls fn for every row of the table, groups opened; heading is the group's or NULL. */
 typedef void slm_cli_row_fn(void *arg, const struct slm_cli_opt *row, const char *heading);
-void slm_cli_rows(const struct slm_cli_opt *table, const char *heading, slm_cli_row_fn *fn, void *arg);
+void slm_cli_rows(const struct slm_cli_opt *table, const char *heading, slm_cli_row_fn *fn,
+                  void *arg);
 
 /* Length of the first of the names in "predict|n-predict". */
 int slm_cli_name_len(const char *names);
@@ -79,6 +92,7 @@ int slm_cli_name_len(const char *names);
 int slm_cli_distance(const char *a, const char *b);
 
 /* Text as a number in lo..hi; what names it in messages. */
-int slm_cli_int(const char *text, const char *what, double lo, double hi, int64_t *out, slm_err *err);
+int slm_cli_int(const char *text, const char *what, double lo, double hi, int64_t *out,
+                slm_err *err);
 
 #endif

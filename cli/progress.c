@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-void slm_cli_progress_start(struct slm_cli_progress *p, const struct slm_cli *c, const char *label,
-                            const char *unit)
+void slm_cli_progress_start(struct slm_cli_progress *p, const struct slm_cli *c,
+                            const char *label, const char *unit)
 {
     *p = (struct slm_cli_progress){.label = label, .unit = unit, .start = slm_cli_seconds()};
     p->on = slm_cli_tty(stderr) && !c->common->quiet;
@@ -27,8 +27,8 @@ static void draw(struct slm_cli_progress *p, uint64_t done, uint64_t total, doub
     else
         snprintf(rate, sizeof rate, "%.1f %s/s", per_s, p->unit);
     long eta = per_s > 0 ? (long)((double)(total - done) / per_s + 0.5) : 0;
-    fprintf(stderr, "\r%s [%s] %3.0f %%  %s  %ld:%02ld left\033[K", p->label, bar, part * 100, rate, eta / 60,
-            eta % 60);
+    fprintf(stderr, "\r%s [%s] %3.0f %%  %s  %ld:%02ld left\033[K", p->label, bar, part * 100,
+            rate, eta / 60, eta % 60);
     fflush(stderr);
     p->drawn = true;
 }

@@ -1,5 +1,5 @@
-/* The interactive chat: lines, triple quotes for many, and commands that begin with a slash. Ctrl-C
- * ends an answer, not the program; an answer cut short stays in the conversation. */
+/* The interactive chat: lines, triple quotes for many, and commands that begin with a slash.
+ * Ctrl-C ends an answer, not the program; an answer cut short stays in the conversation. */
 #include "cli.h"
 
 #include <stdlib.h>
@@ -7,7 +7,8 @@
 
 static const char help_text[] =
     "/set system TEXT         what the model is told first (empty: nothing)\n"
-    "/set parameter NAME V    a sampling option: temp, top_k, top_p, seed ...; num_predict: tokens an answer\n"
+    "/set parameter NAME V    a sampling option: temp, top_k, top_p, seed ...; num_predict: "
+    "tokens an answer\n"
     "/set verbose | quiet     figures after each answer, or not\n"
     "/show info | parameters | system | template | messages\n"
     "/save FILE, /load FILE   the conversation, as JSON\n"
@@ -51,11 +52,13 @@ static int set_parameter(struct slm_cli_talk *t, const char *rest, slm_err *err)
     struct slm_cli_sampling s = t->a->sampling;
     if (!strcmp(name, "samplers") || !strncmp(name, "logit", 5) || !strncmp(name, "dry_seq", 7)
         || !strncmp(name, "dry-seq", 7))
-        return slm_cli_fail(err, SLM_E_UNSUPPORTED, "%s can be set on the command line only", name);
+        return slm_cli_fail(err, SLM_E_UNSUPPORTED, "%s can be set on the command line only",
+                            name);
     int code = slm_cli_set(slm_cli_sampling_opts, &s, name, value, err);
     slm_sampler *fresh = NULL;
     if (!code)
-        code = slm_cli_sampler_open(t->c, &fresh, t->model, &s, slm_session_context(t->session), err);
+        code = slm_cli_sampler_open(t->c, &fresh, t->model, &s, slm_session_context(t->session),
+                                    err);
     if (code)
         return code;
     slm_sampler_free(t->sampler);
@@ -89,9 +92,11 @@ static void show_info(const struct slm_cli_talk *t)
     slm_model_info i;
     char size[32];
     slm_model_info_get(t->model, &i);
-    fprintf(stderr, "%s: %s, %.1f M weights (%s), %s; context %d of %d trained; %d positions in use\n", i.name,
-            i.family, (double)i.params * 1e-6, i.types, slm_cli_size(size, (double)i.bytes),
-            slm_session_context(t->session), i.context, slm_session_length(t->session));
+    fprintf(stderr,
+            "%s: %s, %.1f M weights (%s), %s; context %d of %d trained; %d positions in use\n",
+            i.name, i.family, (double)i.params * 1e-6, i.types,
+            slm_cli_size(size, (double)i.bytes), slm_session_context(t->session), i.context,
+            slm_session_length(t->session));
 }
 
 static void show_value(void *arg, const struct slm_cli_opt *o, const char *heading)
@@ -114,7 +119,8 @@ static int cmd_show(struct slm_cli_talk *t, const char *rest, slm_err *err)
     } else if (is_word(rest, "parameters", &rest)) {
         fputs("(nan and -1: the model author's wish, else slm's default)\n", stderr);
         slm_cli_rows(slm_cli_sampling_opts, NULL, show_value, &t->a->sampling);
-        fprintf(stderr, "%-22s %llu\n", "seed", (unsigned long long)slm_sampler_seed(t->sampler));
+        fprintf(stderr, "%-22s %llu\n", "seed",
+                (unsigned long long)slm_sampler_seed(t->sampler));
     } else if (is_word(rest, "system", &rest)) {
         fprintf(stderr, "%s\n", t->chat.system ? t->chat.system : "(none)");
     } else if (is_word(rest, "template", &rest)) {
@@ -123,7 +129,8 @@ static int cmd_show(struct slm_cli_talk *t, const char *rest, slm_err *err)
         for (int i = 0; i < t->chat.n; i++)
             fprintf(stderr, "%s: %s\n", t->chat.msg[i].role, t->chat.msg[i].content);
     } else {
-        return slm_cli_fail(err, SLM_E_ARG, "/show info | parameters | system | template | messages");
+        return slm_cli_fail(err, SLM_E_ARG,
+                            "/show info | parameters | system | template | messages");
     }
     return 0;
 }
@@ -134,7 +141,8 @@ static int slash(struct slm_cli_talk *t, const char *line)
     const char *rest;
     slm_err err = {0};
     int code = 0;
-    if (is_word(line, "/bye", &rest) || is_word(line, "/exit", &rest) || is_word(line, "/quit", &rest))
+    if (is_word(line, "/bye", &rest) || is_word(line, "/exit", &rest) ||
+        is_word(line, "/quit", &rest))
         return 1;
     if (is_word(line, "/?", &rest) || is_word(line, "/help", &rest))
         fputs(help_text, stderr);

@@ -7,14 +7,19 @@
 
 #define F(field) offsetof(struct slm_cli_sampling, field)
 const struct slm_cli_opt slm_cli_sampling_opts[] = {
-    SLM_CLI_FLOAT(0, "temp|temperature", F(o.temp), "T", 0, 1e6, "temperature; 0 takes the likeliest (default: 0.8)"),
-    SLM_CLI_INT(0, "top-k", F(o.top_k), "N", 0, 2147483647, "keep the N likeliest; 0: off (default: 40)"),
+    SLM_CLI_FLOAT(0, "temp|temperature", F(o.temp), "T", 0, 1e6,
+                  "temperature; 0 takes the likeliest (default: 0.8)"),
+    SLM_CLI_INT(0, "top-k", F(o.top_k), "N", 0, 2147483647,
+                "keep the N likeliest; 0: off (default: 40)"),
     SLM_CLI_FLOAT(0, "top-p", F(o.top_p), "P", 0, 1,
                   "keep the likeliest that together reach P; 1: off (default: 0.95)"),
-    SLM_CLI_FLOAT(0, "min-p", F(o.min_p), "P", 0, 1,
-                  "drop what is less likely than P times the likeliest; 0: off (default: 0.05)"),
-    SLM_CLI_FLOAT(0, "typical|typical-p", F(o.typical_p), "P", 0, 1, "locally typical sampling; 1: off (default: 1)"),
-    SLM_CLI_VALUE(OPT_U64, 's', "seed", F(o.seed), "N", "seed; -1: another each time (default: -1)"),
+    SLM_CLI_FLOAT(
+        0, "min-p", F(o.min_p), "P", 0, 1,
+        "drop what is less likely than P times the likeliest; 0: off (default: 0.05)"),
+    SLM_CLI_FLOAT(0, "typical|typical-p", F(o.typical_p), "P", 0, 1,
+                  "locally typical sampling; 1: off (default: 1)"),
+    SLM_CLI_VALUE(OPT_U64, 's', "seed", F(o.seed), "N",
+                  "seed; -1: another each time (default: -1)"),
     SLM_CLI_FLOAT(0, "repeat-penalty", F(o.repeat_penalty), "R", 1e-6, 1e6,
                   "divide the logits of tokens seen by R; 1: off (default: 1)"),
     SLM_CLI_FLOAT(0, "presence-penalty", F(o.presence_penalty), "X", -1e6, 1e6,
@@ -25,13 +30,15 @@ const struct slm_cli_opt slm_cli_sampling_opts[] = {
                 "tokens that penalties look back on; -1: all (default: 64)"),
     SLM_CLI_FLOAT(0, "dry-multiplier", F(o.dry_multiplier), "X", 0, 1e6,
                   "DRY: strength of the penalty on repeated sequences; 0: off (default: 0)"),
-    SLM_CLI_FLOAT(0, "dry-base", F(o.dry_base), "B", 1, 1e6, "DRY: base of its growth (default: 1.75)"),
+    SLM_CLI_FLOAT(0, "dry-base", F(o.dry_base), "B", 1, 1e6,
+                  "DRY: base of its growth (default: 1.75)"),
     SLM_CLI_INT(0, "dry-allowed-length", F(o.dry_allowed_length), "N", 1, 1 << 24,
                 "DRY: repetitions this long are free (default: 2)"),
     SLM_CLI_INT(0, "dry-penalty-last-n|dry-last-n", F(o.dry_last_n), "N", -1, 1 << 24,
                 "DRY: tokens to look back on; -1: all (default: -1)"),
     SLM_CLI_VALUE(OPT_LIST, 0, "dry-sequence-breaker", F(breakers), "TEXT",
-                  "DRY: a text that ends repetitions; again for more; none: no breakers (default: newline : \" *)"),
+                  "DRY: a text that ends repetitions; again for more; none: no breakers "
+                  "(default: newline : \" *)"),
     SLM_CLI_FLOAT(0, "xtc-probability", F(o.xtc_probability), "P", 0, 1,
                   "XTC: how often to drop the likeliest; 0: off (default: 0)"),
     SLM_CLI_FLOAT(0, "xtc-threshold", F(o.xtc_threshold), "P", 0, 1,
@@ -40,12 +47,15 @@ const struct slm_cli_opt slm_cli_sampling_opts[] = {
                 "2: mirostat 2 instead of the filters; 0: off (default: 0)"),
     SLM_CLI_FLOAT(0, "mirostat-ent|mirostat-tau", F(o.mirostat_tau), "X", 0, 1e6,
                   "mirostat: surprise to aim at, in bits (default: 5)"),
-    SLM_CLI_FLOAT(0, "mirostat-lr|mirostat-eta", F(o.mirostat_eta), "X", 0, 1e6, "mirostat: its rate (default: 0.1)"),
+    SLM_CLI_FLOAT(0, "mirostat-lr|mirostat-eta", F(o.mirostat_eta), "X", 0, 1e6,
+                  "mirostat: its rate (default: 0.1)"),
     SLM_CLI_VALUE(OPT_LIST, 'l', "logit-bias", F(bias), "ID+X",
                   "add X to the logit of a token, ID-inf bans it; again for more"),
     SLM_CLI_VALUE(OPT_TEXT, 0, "samplers", F(o.order), "A;B;...",
-                  "what to apply, in this order (default: penalties;dry;top_k;typ_p;top_p;min_p;xtc;temperature)"),
-    SLM_CLI_INT(0, "min-keep", F(o.min_keep), "N", 0, 2147483647, "candidates that filters must leave (default: 1)"),
+                  "what to apply, in this order (default: "
+                  "penalties;dry;top_k;typ_p;top_p;min_p;xtc;temperature)"),
+    SLM_CLI_INT(0, "min-keep", F(o.min_keep), "N", 0, 2147483647,
+                "candidates that filters must leave (default: 1)"),
     SLM_CLI_END,
 };
 #undef F
@@ -67,7 +77,9 @@ static int parse_bias(const char *text, slm_logit_bias *b, slm_err *err)
     const char *num = sign && *end == '=' ? end + 1 : end;
     float x = sign ? strtof(num, &end) : 0;
     if (!sign || end == num || *end || id < 0 || id > INT32_MAX || isnan(x))
-        return slm_cli_fail(err, SLM_E_ARG, "--logit-bias: '%.40s' is not of the form ID+X, ID-X or ID-inf", text);
+        return slm_cli_fail(err, SLM_E_ARG,
+                            "--logit-bias: '%.40s' is not of the form ID+X, ID-X or ID-inf",
+                            text);
     *b = (slm_logit_bias){(int32_t)id, x};
     return 0;
 }
@@ -81,7 +93,8 @@ static int join_breakers(const struct slm_cli_list *l, char *out, size_t room, s
         if (!strcmp(l->item[i], "none"))
             continue;
         if (!n || n + 2 > room - at)
-            return slm_cli_fail(err, SLM_E_ARG, "--dry-sequence-breaker: an empty text, or too much of it");
+            return slm_cli_fail(err, SLM_E_ARG,
+                                "--dry-sequence-breaker: an empty text, or too much of it");
         memcpy(out + at, l->item[i], n + 1);
         at += n + 1;
     }
@@ -121,8 +134,10 @@ int slm_cli_sampler_open(struct slm_cli *c, slm_sampler **out, const slm_model *
     slm_model_info_get(m, &i);
     if (code)
         return code;
-    slm_cli_tell(c, "sampling: temperature %g, top-k %d, top-p %g, min-p %g, repeat penalty %g, seed %llu",
-                 (double)o.temp, o.top_k, (double)o.top_p, (double)o.min_p, (double)o.repeat_penalty,
-                 (unsigned long long)o.seed);
+    slm_cli_tell(
+        c,
+        "sampling: temperature %g, top-k %d, top-p %g, min-p %g, repeat penalty %g, seed %llu",
+        (double)o.temp, o.top_k, (double)o.top_p, (double)o.min_p, (double)o.repeat_penalty,
+        (unsigned long long)o.seed);
     return slm_sampler_new(out, c->rt, i.vocab, slm_model_tokenizer(m), &o, err);
 }

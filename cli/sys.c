@@ -1,5 +1,5 @@
-/* The operating system as far as the command line needs it: terminal, clock, signals, own place.
- * The only file of the command line that would change for another system. */
+/* The operating system as far as the command line needs it: terminal, clock, signals, own
+ * place. The only file of the command line that would change for another system. */
 #include "cli.h"
 
 #include <errno.h>
@@ -35,13 +35,15 @@ uint64_t slm_cli_entropy(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
-    return ((uint64_t)t.tv_sec << 30 ^ (uint64_t)t.tv_nsec ^ (uint64_t)getpid() << 40) % 4294967296u;
+    return ((uint64_t)t.tv_sec << 30 ^ (uint64_t)t.tv_nsec ^ (uint64_t)getpid() << 40) %
+           4294967296u;
 }
 
 bool slm_cli_stdin_piped(void)
 {
     struct stat st;
-    return !fstat(STDIN_FILENO, &st) && (S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode));
+    return !fstat(STDIN_FILENO, &st) &&
+           (S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode));
 }
 
 const char *slm_cli_exe_dir(char *buf, size_t n)
@@ -89,12 +91,15 @@ void slm_cli_interrupt_clear(void) { interrupted = 0; }
 
 double slm_cli_rss_mib(void)
 {
-    long pages = -1;
-    FILE *f = fopen("/proc/self/statm", "r");
+    char line[128], *rest = NULL;
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r"); /* pages in all, pages resident ... */
     if (!f)
         return -1;
-    if (fscanf(f, "%*d %ld", &pages) != 1)
-        pages = -1;
+    if (fgets(line, sizeof line, f)) {
+        (void)strtol(line, &rest, 10);
+        pages = strtol(rest, NULL, 10);
+    }
     fclose(f);
-    return pages < 0 ? -1 : (double)pages * (double)sysconf(_SC_PAGESIZE) / 1048576.0;
+    return pages <= 0 ? -1 : (double)pages * (double)sysconf(_SC_PAGESIZE) / 1048576.0;
 }

@@ -1,12 +1,13 @@
-/* DRY's breakers: texts over which a repetition does not count as one ("\n", ":" ...). Tokens do not
- * end where texts do, so each breaker becomes the tokens that hold it whole, and for each token that
- * ends with its beginning that token followed by the rest as the tokenizer spells it. */
+/* DRY's breakers: texts over which a repetition does not count as one ("\n", ":" ...). Tokens
+ * do not end where texts do, so each breaker becomes the tokens that hold it whole, and for
+ * each token that ends with its beginning that token followed by the rest as the tokenizer
+ * spells it. */
 #include "generate/sample.h"
 
 #include <string.h>
 
-/* What a token spells in the middle of a text: decoded behind an anchor, since some tokenizers drop
- * a space at the very beginning. */
+/* What a token spells in the middle of a text: decoded behind an anchor, since some tokenizers
+ * drop a space at the very beginning. */
 struct speller {
     const slm_tokenizer *vocab;
     int32_t anchor;       /* -1: none */
@@ -33,14 +34,16 @@ static int spell(struct speller *w, int32_t id, const char **s, size_t *n, slm_e
     int32_t pair[2] = {w->anchor, id};
     int first = w->anchor < 0;
     w->text.len = 0;
-    int code = slm_tokenizer_decode(w->vocab, pair + first, (size_t)(2 - first), 1, &w->text, err);
+    int code =
+        slm_tokenizer_decode(w->vocab, pair + first, (size_t)(2 - first), 1, &w->text, err);
     size_t skip = w->text.len >= w->anchor_len ? w->anchor_len : w->text.len;
     *s = w->text.data ? w->text.data + skip : "";
     *n = w->text.len - skip;
     return code;
 }
 
-static int add_multi(struct slm_dry *d, int32_t head, const int32_t *tail, size_t n, slm_err *err)
+static int add_multi(struct slm_dry *d, int32_t head, const int32_t *tail, size_t n,
+                     slm_err *err)
 {
     if (n > SLM_DRY_TAIL)
         n = SLM_DRY_TAIL;
@@ -48,7 +51,8 @@ static int add_multi(struct slm_dry *d, int32_t head, const int32_t *tail, size_
         if (d->multi[i].head == head && d->multi[i].n == (int)n
             && !memcmp(d->multi[i].tail, tail, n * sizeof *tail))
             return 0;
-    if (slm_grow(d->rt, SLM_MEM_GENERATE, (void **)&d->multi, d->n_multi, &d->cap_multi, sizeof *d->multi))
+    if (slm_grow(d->rt, SLM_MEM_GENERATE, (void **)&d->multi, d->n_multi, &d->cap_multi,
+                 sizeof *d->multi))
         return slm_fail_mem(err, "breakers", sizeof *d->multi);
     struct slm_breaker *b = &d->multi[d->n_multi++];
     *b = (struct slm_breaker){.head = head, .n = (int)n};
@@ -58,7 +62,8 @@ static int add_multi(struct slm_dry *d, int32_t head, const int32_t *tail, size_
 }
 
 /* Token id spells s[0..n): what is it to breaker b[0..m)? */
-static int look_at(struct slm_dry *d, struct speller *w, int32_t id, const char *b, size_t m, slm_err *err)
+static int look_at(struct slm_dry *d, struct speller *w, int32_t id, const char *b, size_t m,
+                   slm_err *err)
 {
     const char *s;
     size_t n;
@@ -85,7 +90,8 @@ static int look_at(struct slm_dry *d, struct speller *w, int32_t id, const char 
     return code;
 }
 
-int slm_dry_breakers(struct slm_dry *d, const slm_tokenizer *vocab, const char *breakers, slm_err *err)
+int slm_dry_breakers(struct slm_dry *d, const slm_tokenizer *vocab, const char *breakers,
+                     slm_err *err)
 {
     struct speller w;
     int n = slm_tokenizer_size(vocab) < d->n_vocab ? slm_tokenizer_size(vocab) : d->n_vocab;

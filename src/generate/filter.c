@@ -1,7 +1,7 @@
-/* The filters: each takes candidates away by its paper's definition. What the order of candidates
- * needs, a heap gives lazily: top-p over 128 thousand candidates pops the few it keeps instead of
- * sorting all, and a total order (ties by id) makes the result the same however it came about.
- * Sums run in double in the order of the list. */
+/* The filters: each takes candidates away by its paper's definition. What the order of
+ * candidates needs, a heap gives lazily: top-p over 128 thousand candidates pops the few it
+ * keeps instead of sorting all, and a total order (ties by id) makes the result the same
+ * however it came about. Sums run in double in the order of the list. */
 #include "generate/sample.h"
 
 #include <float.h>
@@ -36,7 +36,8 @@ void slm_heap_pop(struct slm_cand *c, int *n)
     sift(c, m, 0);
 }
 
-/* k candidates were popped off a heap of n and lie, best last, at the end: puts them in front. */
+/* k candidates were popped off a heap of n and lie, best last, at the end: puts them in front.
+ */
 static void take_popped(struct slm_cands *s, int k)
 {
     for (int i = 0, j = s->n - 1; i < j && i < k; i++, j--) {
@@ -123,8 +124,8 @@ void slm_filter_min_p(struct slm_cands *s, float p, int min_keep)
     s->n = n;
 }
 
-/* Meister et al., "Locally Typical Sampling": those whose surprise is nearest the entropy, until
- * their probabilities add up to p. The order of the list stays. */
+/* Meister et al., "Locally Typical Sampling": those whose surprise is nearest the entropy,
+ * until their probabilities add up to p. The order of the list stays. */
 void slm_filter_typical(struct slm_cands *s, float p, int min_keep)
 {
     if (p >= 1 || s->n < 2)

@@ -1,6 +1,6 @@
-/* The generation loop: prompt into the session, then sample, spell, watch for the end, append. The
- * token is appended only when another one is wanted, so the last one costs no pass over the weights
- * and the next turn's sync computes it with its prompt. */
+/* The generation loop: prompt into the session, then sample, spell, watch for the end, append.
+ * The token is appended only when another one is wanted, so the last one costs no pass over the
+ * weights and the next turn's sync computes it with its prompt. */
 #include "generate/sample.h"
 #include "generate/stop.h"
 
@@ -10,8 +10,10 @@ enum { SYNC_ROWS = 512 }; /* between looks at the caller's wish to stop */
 
 const char *slm_finish_name(int finish)
 {
-    static const char *const names[] = {"stop", "length", "stop_string", "context", "cancelled"};
-    return finish >= 0 && finish < (int)(sizeof names / sizeof *names) ? names[finish] : "unknown";
+    static const char *const names[] = {"stop", "length", "stop_string", "context",
+                                        "cancelled"};
+    return finish >= 0 && finish < (int)(sizeof names / sizeof *names) ? names[finish]
+                                                                       : "unknown";
 }
 
 void slm_generate_opts_init(slm_generate_opts *o)
@@ -50,7 +52,8 @@ static int sync_prompt(struct run *r, const int32_t *prompt, int n, slm_err *err
         code = slm_session_sync(r->s, prompt, at, &reused, err);
         if (first)
             r->st.reused_tokens = reused;
-        if (!code && r->o->progress && r->o->progress(r->o->progress_arg, (uint64_t)at, (uint64_t)n))
+        if (!code && r->o->progress &&
+            r->o->progress(r->o->progress_arg, (uint64_t)at, (uint64_t)n))
             code = slm_fail(err, SLM_E_CANCELLED, "cancelled");
     }
     return code;
@@ -137,9 +140,11 @@ static int decode(struct run *r, slm_err *err)
 static int check(const struct run *r, int n, slm_err *err)
 {
     if (n < 1)
-        return slm_fail(err, SLM_E_ARG, "the prompt is empty, and the model has no token to begin with");
+        return slm_fail(err, SLM_E_ARG,
+                        "the prompt is empty, and the model has no token to begin with");
     if (r->o->n_stop && !slm_model_tokenizer(r->model))
-        return slm_fail(err, SLM_E_ARG, "stop strings need a tokenizer, and the model has none");
+        return slm_fail(err, SLM_E_ARG,
+                        "stop strings need a tokenizer, and the model has none");
     return 0;
 }
 

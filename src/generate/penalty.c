@@ -1,6 +1,6 @@
-/* Penalties on what was said before: on single tokens (repetition, presence, frequency) and on the
- * token that would carry a repeated sequence further (DRY). Both keep their window as they go, so a
- * token costs the same at any length. */
+/* Penalties on what was said before: on single tokens (repetition, presence, frequency) and on
+ * the token that would carry a repeated sequence further (DRY). Both keep their window as they
+ * go, so a token costs the same at any length. */
 #include "generate/sample.h"
 
 #include <math.h>
@@ -28,9 +28,10 @@ void slm_penalty_forget(struct slm_penalty *p, int n_vocab)
         memset(p->counts, 0, (size_t)n_vocab * sizeof *p->counts);
 }
 
-/* Repetition after Keskar et al. (CTRL), with negative logits multiplied; presence and frequency as
- * OpenAI's API defines them. */
-void slm_penalty_apply(const struct slm_penalty *p, struct slm_cands *s, const slm_sampler_opts *o)
+/* Repetition after Keskar et al. (CTRL), with negative logits multiplied; presence and
+ * frequency as OpenAI's API defines them. */
+void slm_penalty_apply(const struct slm_penalty *p, struct slm_cands *s,
+                       const slm_sampler_opts *o)
 {
     if (!p->counts || !p->window)
         return;
@@ -83,9 +84,9 @@ static int since_breaker(const struct slm_dry *d, int n)
     return n;
 }
 
-/* z[k] = length of the longest common prefix of the reversed history with itself from k on: how far
- * the text that ended k tokens ago agrees, backwards, with the text's end. Gusfield's Z algorithm,
- * linear in n. */
+/* z[k] = length of the longest common prefix of the reversed history with itself from k on: how
+ * far the text that ended k tokens ago agrees, backwards, with the text's end. Gusfield's Z
+ * algorithm, linear in n. */
 static void match_lengths(const struct slm_dry *d, int n)
 {
     int32_t *z = d->z;
@@ -126,7 +127,8 @@ void slm_dry_apply(struct slm_dry *d, struct slm_cands *s)
         if (!len || d->breaks[id] & SLM_BREAK_WHOLE)
             continue;
         double e = len - d->allowed;
-        s->c[i].logit -= (float)((double)d->multiplier * pow((double)d->base, e < most ? e : most));
+        s->c[i].logit -=
+            (float)((double)d->multiplier * pow((double)d->base, e < most ? e : most));
         hit = true;
     }
     s->sorted = s->sorted && !hit;

@@ -1,5 +1,6 @@
-/* The sampler's inside: candidates and the filters on them, the memory of tokens that penalties and
- * DRY look back on. Private to the room; tests look in to hold each filter to its definition. */
+/* The sampler's inside: candidates and the filters on them, the memory of tokens that penalties
+ * and DRY look back on. Private to the room; tests look in to hold each filter to its
+ * definition. */
 #ifndef SLM_GENERATE_SAMPLE_H
 #define SLM_GENERATE_SAMPLE_H
 
@@ -13,8 +14,8 @@ struct slm_cand {
     int32_t id;
 };
 
-/* Ids still in the running. sorted: best first, equal logits by id; else in rising order of id or
- * in the order of an earlier sort. */
+/* Ids still in the running. sorted: best first, equal logits by id; else in rising order of id
+ * or in the order of an earlier sort. */
 struct slm_cands {
     struct slm_cand *c;     /* room for the whole vocabulary */
     struct slm_cand *key;   /* the same room, for sorting by something else */
@@ -22,8 +23,8 @@ struct slm_cands {
     bool sorted;
 };
 
-/* Is a before b: the larger logit, then the smaller id. A total order, so that any way of sorting
- * gives the same list. */
+/* Is a before b: the larger logit, then the smaller id. A total order, so that any way of
+ * sorting gives the same list. */
 static inline bool slm_cand_before(struct slm_cand a, struct slm_cand b)
 {
     return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
@@ -44,7 +45,8 @@ void slm_filter_temperature(struct slm_cands *s, float temp);
 /* Leaves those whose surprise in bits is at most mu, one at least. */
 void slm_filter_mirostat(struct slm_cands *s, double mu);
 
-/* Index of the candidate at u in [0, 1) of the cumulative probability; *p (may be NULL) its own. */
+/* Index of the candidate at u in [0, 1) of the cumulative probability; *p (may be NULL) its
+ * own. */
 int slm_cands_pick(const struct slm_cands *s, double u, double *p);
 int slm_cands_best(const struct slm_cands *s);
 
@@ -58,7 +60,8 @@ struct slm_penalty {
     int window, len, at; /* window -1: everything */
 };
 void slm_penalty_accept(struct slm_penalty *p, int32_t id);
-void slm_penalty_apply(const struct slm_penalty *p, struct slm_cands *s, const slm_sampler_opts *o);
+void slm_penalty_apply(const struct slm_penalty *p, struct slm_cands *s,
+                       const slm_sampler_opts *o);
 void slm_penalty_forget(struct slm_penalty *p, int n_vocab);
 
 /* ---- DRY ---- */
@@ -85,7 +88,8 @@ struct slm_dry {
     size_t n_multi, cap_multi;
 };
 /* Finds the tokens and token sequences that spell each breaker. */
-int slm_dry_breakers(struct slm_dry *d, const slm_tokenizer *vocab, const char *breakers, slm_err *err);
+int slm_dry_breakers(struct slm_dry *d, const slm_tokenizer *vocab, const char *breakers,
+                     slm_err *err);
 void slm_dry_accept(struct slm_dry *d, int32_t id);
 void slm_dry_apply(struct slm_dry *d, struct slm_cands *s);
 

@@ -1,12 +1,22 @@
-/* The sampler: a chain of filters in the order asked for, then one draw. It works on a copy of the
- * logits in memory taken at construction, on the caller's thread alone, so what it chooses depends
- * on logits, options and seed and on nothing else. */
+/* The sampler: a chain of filters in the order asked for, then one draw. It works on a copy of
+ * the logits in memory taken at construction, on the caller's thread alone, so what it chooses
+ * depends on logits, options and seed and on nothing else. */
 #include "generate/sample.h"
 
 #include <math.h>
 #include <string.h>
 
-enum stage { ST_PENALTIES, ST_DRY, ST_TOP_K, ST_TYPICAL, ST_TOP_P, ST_MIN_P, ST_XTC, ST_TEMP, ST_COUNT };
+enum stage {
+    ST_PENALTIES,
+    ST_DRY,
+    ST_TOP_K,
+    ST_TYPICAL,
+    ST_TOP_P,
+    ST_MIN_P,
+    ST_XTC,
+    ST_TEMP,
+    ST_COUNT
+};
 
 /* Names as people write them; the first of each stage is the one shown. */
 static const struct { const char *name; enum stage stage; } stages[] = {
@@ -40,9 +50,20 @@ struct slm_sampler {
 void slm_sampler_opts_init(slm_sampler_opts *o)
 {
     *o = (slm_sampler_opts){
-        .temp = 0.8f, .top_k = 40, .top_p = 0.95f, .min_p = 0.05f, .typical_p = 1, .repeat_penalty = 1,
-        .penalty_last_n = 64, .dry_base = 1.75f, .dry_allowed_length = 2, .dry_last_n = -1,
-        .xtc_threshold = 0.1f, .mirostat_tau = 5, .mirostat_eta = 0.1f, .min_keep = 1,
+        .temp = 0.8f,
+        .top_k = 40,
+        .top_p = 0.95f,
+        .min_p = 0.05f,
+        .typical_p = 1,
+        .repeat_penalty = 1,
+        .penalty_last_n = 64,
+        .dry_base = 1.75f,
+        .dry_allowed_length = 2,
+        .dry_last_n = -1,
+        .xtc_threshold = 0.1f,
+        .mirostat_tau = 5,
+        .mirostat_eta = 0.1f,
+        .min_keep = 1,
     };
 }
 
@@ -94,10 +115,11 @@ static int check_ranges(const slm_sampler_opts *o, slm_err *err)
     };
     for (size_t i = 0; i < sizeof r / sizeof *r; i++)
         if (!(r[i].v >= r[i].lo && r[i].v <= r[i].hi))
-            return slm_fail(err, SLM_E_ARG, "%s: %g is out of range %g..%g", r[i].name, r[i].v, r[i].lo,
-                            r[i].hi);
+            return slm_fail(err, SLM_E_ARG, "%s: %g is out of range %g..%g", r[i].name, r[i].v,
+                            r[i].lo, r[i].hi);
     if (o->mirostat != 0 && o->mirostat != 2)
-        return slm_fail(err, SLM_E_ARG, "mirostat: %d is no version; there is 2, and 0 for off", o->mirostat);
+        return slm_fail(err, SLM_E_ARG, "mirostat: %d is no version; there is 2, and 0 for off",
+                        o->mirostat);
     return 0;
 }
 
@@ -110,10 +132,11 @@ static int take_bias(slm_sampler *s, const slm_sampler_opts *o, slm_err *err)
         return slm_fail_mem(err, "logit biases", (size_t)o->n_bias * sizeof *s->bias);
     for (int i = 0; i < o->n_bias; i++) {
         if (o->bias[i].id < 0 || o->bias[i].id >= s->n_vocab)
-            return slm_fail(err, SLM_E_ARG, "logit bias: id %d is out of range 0..%d", o->bias[i].id,
-                            s->n_vocab - 1);
+            return slm_fail(err, SLM_E_ARG, "logit bias: id %d is out of range 0..%d",
+                            o->bias[i].id, s->n_vocab - 1);
         if (isnan(o->bias[i].bias) || o->bias[i].bias > 1e30f)
-            return slm_fail(err, SLM_E_ARG, "logit bias: %g on id %d", (double)o->bias[i].bias, o->bias[i].id);
+            return slm_fail(err, SLM_E_ARG, "logit bias: %g on id %d", (double)o->bias[i].bias,
+                            o->bias[i].id);
         s->bias[i] = o->bias[i];
     }
     s->o.bias = s->bias;
@@ -135,13 +158,15 @@ static int take_penalties(slm_sampler *s, int window, slm_err *err)
     if (!on || !o->penalty_last_n || !has(s, ST_PENALTIES))
         return 0;
     s->penalty.window = window;
-    s->penalty.counts = slm_zalloc_n(s->rt, SLM_MEM_GENERATE, (size_t)s->n_vocab, sizeof(int32_t));
+    s->penalty.counts =
+        slm_zalloc_n(s->rt, SLM_MEM_GENERATE, (size_t)s->n_vocab, sizeof(int32_t));
     if (!s->penalty.counts)
         return slm_fail_mem(err, "penalties", (size_t)s->n_vocab * sizeof(int32_t));
     if (window < 0)
         return 0;
     s->penalty.ring = slm_alloc_n(s->rt, SLM_MEM_GENERATE, (size_t)window, sizeof(int32_t));
-    return s->penalty.ring ? 0 : slm_fail_mem(err, "penalties", (size_t)window * sizeof(int32_t));
+    return s->penalty.ring ? 0
+                           : slm_fail_mem(err, "penalties", (size_t)window * sizeof(int32_t));
 }
 
 static int take_dry(slm_sampler *s, const slm_tokenizer *vocab, slm_err *err)
@@ -152,7 +177,8 @@ static int take_dry(slm_sampler *s, const slm_tokenizer *vocab, slm_err *err)
         return 0;
     const char *breakers = o->dry_breakers ? o->dry_breakers : default_breakers;
     if (!vocab && *breakers)
-        return slm_fail(err, SLM_E_ARG, "DRY's breakers need a tokenizer, and the model has none");
+        return slm_fail(err, SLM_E_ARG,
+                        "DRY's breakers need a tokenizer, and the model has none");
     int context = o->context ? o->context : DEFAULT_CONTEXT;
     d->rt = s->rt;
     d->multiplier = o->dry_multiplier;
@@ -213,8 +239,8 @@ void slm_sampler_free(slm_sampler *s)
 {
     if (!s)
         return;
-    void *own[] = {s->bias, s->cands.c, s->cands.key, s->penalty.counts, s->penalty.ring, s->dry.hist,
-                   s->dry.z, s->dry.longest, s->dry.breaks, s->dry.multi};
+    void *own[] = {s->bias,     s->cands.c, s->cands.key,   s->penalty.counts, s->penalty.ring,
+                   s->dry.hist, s->dry.z,   s->dry.longest, s->dry.breaks,     s->dry.multi};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         slm_free(s->rt, own[i]);
     slm_free(s->rt, s);
@@ -283,7 +309,9 @@ static void run_stage(slm_sampler *s, enum stage st)
     switch (st) {
     case ST_PENALTIES: slm_penalty_apply(&s->penalty, c, o); break;
     case ST_DRY:       slm_dry_apply(&s->dry, c); break;
-    case ST_TOP_K:     slm_filter_top_k(c, o->top_k && o->top_k < o->min_keep ? o->min_keep : o->top_k); break;
+    case ST_TOP_K:
+        slm_filter_top_k(c, o->top_k && o->top_k < o->min_keep ? o->min_keep : o->top_k);
+        break;
     case ST_TYPICAL:   slm_filter_typical(c, o->typical_p, o->min_keep); break;
     case ST_TOP_P:     slm_filter_top_p(c, o->top_p, o->min_keep); break;
     case ST_MIN_P:     slm_filter_min_p(c, o->min_p, o->min_keep); break;

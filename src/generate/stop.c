@@ -1,13 +1,16 @@
-/* Stop strings. The text held back is never longer than the longest stop string, so plain search
- * over it is cheap; of several strings in one text the one that begins first wins, then the longer
- * (llama.cpp's and OpenAI's order where they say one). */
+/* Stop strings. The text held back is never longer than the longest stop string, so plain
+ * search over it is cheap; of several strings in one text the one that begins first wins, then
+ * the longer (llama.cpp's and OpenAI's order where they say one). */
 #include "generate/stop.h"
 
 #include <string.h>
 
-enum { PIECE_BYTES = 512 }; /* more than a token spells, so that the buffer is there from the start */
+enum {
+    PIECE_BYTES = 512
+}; /* more than a token spells, so that the buffer is there from the start */
 
-int slm_stops_init(struct slm_stops *s, slm_runtime *rt, const char *const *list, int n, slm_err *err)
+int slm_stops_init(struct slm_stops *s, slm_runtime *rt, const char *const *list, int n,
+                   slm_err *err)
 {
     size_t room = PIECE_BYTES;
     *s = (struct slm_stops){.list = list, .n = n, .which = -1};

@@ -1,5 +1,5 @@
-/* Stop strings in a stream: text goes in as tokens give it and comes out as soon as it cannot be
- * part of a stop string any more. Private to the room. */
+/* Stop strings in a stream: text goes in as tokens give it and comes out as soon as it cannot
+ * be part of a stop string any more. Private to the room. */
 #ifndef SLM_GENERATE_STOP_H
 #define SLM_GENERATE_STOP_H
 
@@ -17,7 +17,8 @@ struct slm_stops {
 };
 
 /* Takes the memory that a stream needs. Errors: SLM_E_ARG (an empty string), SLM_E_NOMEM. */
-int slm_stops_init(struct slm_stops *s, slm_runtime *rt, const char *const *list, int n, slm_err *err);
+int slm_stops_init(struct slm_stops *s, slm_runtime *rt, const char *const *list, int n,
+                   slm_err *err);
 void slm_stops_release(struct slm_stops *s);
 
 /* Adds text; afterwards held.s[0..out) may be given out. */

@@ -1,6 +1,6 @@
-/* Measures the machine's ceilings with all threads of the pool: memory read over a block larger than
- * the caches, and multiply-adds in registers. The best of several runs counts, as all else on the
- * machine can only slow a run down. */
+/* Measures the machine's ceilings with all threads of the pool: memory read over a block larger
+ * than the caches, and multiply-adds in registers. The best of several runs counts, as all else
+ * on the machine can only slow a run down. */
 #include "kernels/probe.h"
 
 #include "slm/bench.h"
@@ -97,7 +97,8 @@ static void peak_job(int ith, int nth, void *arg)
     j->sink ^= (uint64_t)(sink != 0);
 }
 
-static int bandwidth(slm_runtime *rt, const struct slm_probe *p, slm_bench_peaks *out, slm_err *err)
+static int bandwidth(slm_runtime *rt, const struct slm_probe *p, slm_bench_peaks *out,
+                     slm_err *err)
 {
     struct job j = {.probe = p, .n = (size_t)512 << 20};
     while (!(j.block = slm_pages_alloc(rt, SLM_MEM_KERNELS, j.n)) && j.n > (size_t)64 << 20)

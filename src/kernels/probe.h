@@ -1,5 +1,5 @@
-/* Loops that do nothing but load memory or multiply and add: what they reach is the ceiling of this
- * CPU. Private to the kernel room. */
+/* Loops that do nothing but load memory or multiply and add: what they reach is the ceiling of
+ * this CPU. Private to the kernel room. */
 #ifndef SLM_KERNELS_PROBE_H
 #define SLM_KERNELS_PROBE_H
 
@@ -8,8 +8,9 @@
 struct slm_probe {
     /* Reads n bytes (a multiple of 512, 64-byte aligned); the sum keeps the loads alive. */
     uint64_t (*read)(const void *p, size_t n);
-    /* Run `loops` times round a loop of independent multiply-adds, and return how many operations that
-     * were; *sink keeps the results alive. NULL: the level has no such instructions. */
+    /* Run `loops` times round a loop of independent multiply-adds, and return how many
+     * operations that were; *sink keeps the results alive. NULL: the level has no such
+     * instructions. */
     double (*f32)(long loops, double *sink);
     double (*bf16)(long loops, double *sink);
     double (*int8)(long loops, double *sink);

@@ -1,4 +1,5 @@
-/* The probe's loops with 256-bit registers. Twelve accumulators cover the latency of two units. */
+/* The probe's loops with 256-bit registers. Twelve accumulators cover the latency of two units.
+ */
 #include "kernels/probe.h"
 
 #include <immintrin.h>
@@ -18,8 +19,8 @@ static uint64_t read_avx2(const void *p, size_t n)
         d = _mm256_xor_si256(d, _mm256_load_si256(v + i + 7));
     }
     a = _mm256_xor_si256(_mm256_xor_si256(a, b), _mm256_xor_si256(c, d));
-    return (uint64_t)(_mm256_extract_epi64(a, 0) ^ _mm256_extract_epi64(a, 1) ^ _mm256_extract_epi64(a, 2)
-                      ^ _mm256_extract_epi64(a, 3));
+    return (uint64_t)(_mm256_extract_epi64(a, 0) ^ _mm256_extract_epi64(a, 1) ^
+                      _mm256_extract_epi64(a, 2) ^ _mm256_extract_epi64(a, 3));
 }
 
 #define TWELVE(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
@@ -43,7 +44,8 @@ static double f32_avx2(long loops, double *sink)
     return (double)loops * 12 * 16;
 }
 
-/* Bytes by pairs into 16 bits, pairs of those into 32, added: what AVX2 has in place of VNNI. */
+/* Bytes by pairs into 16 bits, pairs of those into 32, added: what AVX2 has in place of VNNI.
+ */
 static double int8_avx2(long loops, double *sink)
 {
     const __m256i one = _mm256_set1_epi16(1);
@@ -52,9 +54,12 @@ static double int8_avx2(long loops, double *sink)
     TWELVE(X)
 #undef X
     for (long n = 0; n < loops; n++) {
-        __asm__ volatile("" : "+x"(u), "+x"(w)); /* or the product would be taken out of the loop */
-#define X(i) \
-    a##i = _mm256_add_epi32(a##i, _mm256_madd_epi16(_mm256_maddubs_epi16(u, _mm256_xor_si256(w, a##i)), one));
+        __asm__ volatile(""
+                         : "+x"(u),
+                           "+x"(w)); /* or the product would be taken out of the loop */
+#define X(i)                                                                                   \
+    a##i = _mm256_add_epi32(                                                                   \
+        a##i, _mm256_madd_epi16(_mm256_maddubs_epi16(u, _mm256_xor_si256(w, a##i)), one));
         TWELVE(X)
 #undef X
     }

@@ -1,5 +1,5 @@
-/* Samplers: each filter against its definition on small lists, the chain against what its options
- * promise, and that nothing is allocated once it is made. */
+/* Samplers: each filter against its definition on small lists, the chain against what its
+ * options promise, and that nothing is allocated once it is made. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -142,7 +142,8 @@ static void typical_takes_the_nearest_to_the_entropy(void **state)
 {
     struct list l;
     (void)state;
-    /* entropy 1.2799; surprises 0.6931 1.6094 1.6094 2.3026: distances 0.587 0.330 0.330 1.023 */
+    /* entropy 1.2799; surprises 0.6931 1.6094 1.6094 2.3026: distances 0.587 0.330 0.330 1.023
+     */
     const double p[] = {0.5, 0.2, 0.2, 0.1};
     probs(&l, p, 4);
     slm_filter_typical(&l.s, 0.15f, 1);
@@ -336,8 +337,15 @@ static void dry_grows_with_the_length(void **state)
     int32_t hist[64], z[32], longest[8] = {0};
     uint8_t breaks[8] = {0};
     (void)state;
-    struct slm_dry d = {.multiplier = 0.5f, .base = 2, .allowed = 2, .window = 32, .n_vocab = 8, .hist = hist,
-                        .z = z, .longest = longest, .breaks = breaks};
+    struct slm_dry d = {.multiplier = 0.5f,
+                        .base = 2,
+                        .allowed = 2,
+                        .window = 32,
+                        .n_vocab = 8,
+                        .hist = hist,
+                        .z = z,
+                        .longest = longest,
+                        .breaks = breaks};
     const int32_t said[] = {5, 1, 2, 3, 4, 6, 5, 1, 2, 3};
     for (int i = 0; i < 10; i++)
         slm_dry_accept(&d, said[i]);
@@ -433,7 +441,8 @@ static void bad_logits_are_named(void **state)
     (void)state;
     assert_int_equal(slm_sampler_next(s, (const float[]){1, NAN, 2}, &id, &err), SLM_E_NUMERIC);
     assert_non_null(strstr(err.msg, "id 1"));
-    assert_int_equal(slm_sampler_next(s, (const float[]){1, 0, INFINITY}, &id, &err), SLM_E_NUMERIC);
+    assert_int_equal(slm_sampler_next(s, (const float[]){1, 0, INFINITY}, &id, &err),
+                     SLM_E_NUMERIC);
     assert_non_null(strstr(err.msg, "id 2"));
     const float none[] = {-INFINITY, -INFINITY, -INFINITY};
     assert_int_equal(slm_sampler_next(s, none, &id, &err), SLM_E_NUMERIC);

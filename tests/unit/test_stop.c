@@ -35,7 +35,8 @@ static bool stream(const char *const *stop, int n, const char *text, size_t piec
     size_t at = 0, len = strlen(text);
     assert_int_equal(slm_stops_init(&s, rt, stop, n, NULL), 0);
     for (size_t i = 0; i < len && !s.hit; i += piece) {
-        assert_int_equal(slm_stops_feed(&s, text + i, len - i < piece ? len - i : piece, NULL), 0);
+        assert_int_equal(slm_stops_feed(&s, text + i, len - i < piece ? len - i : piece, NULL),
+                         0);
         memcpy(out + at, s.held.s, s.out);
         at += s.out;
         slm_stops_taken(&s);

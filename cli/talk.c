@@ -1,5 +1,5 @@
-/* A conversation: its messages, the JSON that a chat template takes, and the ids that come of it. A
- * model without a template gets the texts one after the other, to be continued. */
+/* A conversation: its messages, the JSON that a chat template takes, and the ids that come of
+ * it. A model without a template gets the texts one after the other, to be continued. */
 #include "cli.h"
 
 #include <stdlib.h>
@@ -13,7 +13,8 @@ static char *copy(const char *s, size_t n)
     return p;
 }
 
-static int own_template(struct slm_cli_chat *h, struct slm_cli *c, const char *name, slm_err *err)
+static int own_template(struct slm_cli_chat *h, struct slm_cli *c, const char *name,
+                        slm_err *err)
 {
     struct slm_cli_buf src = {0};
     const char *builtin = slm_template_builtin(name);
@@ -23,7 +24,8 @@ static int own_template(struct slm_cli_chat *h, struct slm_cli *c, const char *n
     else if (slm_cli_exists(name))
         code = slm_cli_read(&src, name, err);
     else
-        code = slm_cli_fail(err, SLM_E_NOTFOUND, "--template: %s is neither a file nor a built-in template", name);
+        code = slm_cli_fail(err, SLM_E_NOTFOUND,
+                            "--template: %s is neither a file nor a built-in template", name);
     if (!code)
         code = slm_template_new(&h->own, c->rt, src.s, src.n, name, err);
     slm_cli_buf_free(&src);
@@ -32,7 +34,8 @@ static int own_template(struct slm_cli_chat *h, struct slm_cli *c, const char *n
     return code;
 }
 
-int slm_cli_chat_open(struct slm_cli_chat *h, struct slm_cli *c, const slm_model *m, const char *tpl, slm_err *err)
+int slm_cli_chat_open(struct slm_cli_chat *h, struct slm_cli *c, const slm_model *m,
+                      const char *tpl, slm_err *err)
 {
     int code = 0;
     *h = (struct slm_cli_chat){.model = m, .origin = "none"};
@@ -45,7 +48,8 @@ int slm_cli_chat_open(struct slm_cli_chat *h, struct slm_cli *c, const slm_model
     if (h->tpl)
         slm_cli_say(c, "chat template: %s", h->origin ? h->origin : "the model's");
     else
-        slm_cli_say(c, "no chat template (%s): the text is continued", h->origin ? h->origin : "none");
+        slm_cli_say(c, "no chat template (%s): the text is continued",
+                    h->origin ? h->origin : "none");
     return 0;
 }
 
@@ -113,7 +117,8 @@ static void put_message(struct slm_cli_buf *b, const char *role, const char *con
     slm_cli_puts(b, "}");
 }
 
-static void put_messages(struct slm_cli_buf *b, const struct slm_cli_chat *h, const char *between)
+static void put_messages(struct slm_cli_buf *b, const struct slm_cli_chat *h,
+                         const char *between)
 {
     bool some = false;
     slm_cli_puts(b, "[");
@@ -131,8 +136,9 @@ static void put_messages(struct slm_cli_buf *b, const struct slm_cli_chat *h, co
 
 void slm_cli_special_vars(struct slm_cli_buf *b, const slm_tokenizer *t)
 {
-    const struct { const char *key; int32_t id; } v[] = {
-        {"bos_token", t ? slm_tokenizer_bos(t) : -1}, {"eos_token", t ? slm_tokenizer_eos(t) : -1}};
+    const struct { const char *key; int32_t id;
+    } v[] = {{"bos_token", t ? slm_tokenizer_bos(t) : -1},
+             {"eos_token", t ? slm_tokenizer_eos(t) : -1}};
     bool some = false;
     slm_cli_puts(b, "{");
     for (int i = 0; i < 2; i++) {
@@ -160,7 +166,8 @@ static int render_ids(struct slm_cli_chat *h, slm_ids *out, slm_err *err)
     slm_cli_puts(&b, "}");
     int code = slm_template_chat(h->tpl, b.s, b.n, &o, &text, err);
     if (!code) /* the template writes what the tokenizer would put before the text */
-        code = slm_cli_encode(h->model, text.data ? text.data : "", text.len, SLM_ENCODE_SPECIAL, out, err);
+        code = slm_cli_encode(h->model, text.data ? text.data : "", text.len,
+                              SLM_ENCODE_SPECIAL, out, err);
     slm_cli_buf_free(&b);
     slm_text_release(&text);
     return code;
@@ -180,7 +187,8 @@ int slm_cli_chat_ids(struct slm_cli_chat *h, struct slm_cli *c, slm_ids *out, sl
     slm_cli_buf_free(&b);
     const slm_tokenizer *t = slm_model_tokenizer(h->model);
     /* an end of text that the tokenizer appends would be the end of what is to be continued */
-    while (!code && out->len > 1 && slm_tokenizer_adds_eos(t) && out->data[out->len - 1] == slm_tokenizer_eos(t))
+    while (!code && out->len > 1 && slm_tokenizer_adds_eos(t) &&
+           out->data[out->len - 1] == slm_tokenizer_eos(t))
         out->len--;
     return code;
 }
@@ -202,7 +210,8 @@ int slm_cli_chat_save(const struct slm_cli_chat *h, const char *path, slm_err *e
 }
 
 /* One {"role": ..., "content": ...}; other members are skipped. */
-static bool read_message(struct slm_cli_reader *r, struct slm_cli_buf *role, struct slm_cli_buf *content)
+static bool read_message(struct slm_cli_reader *r, struct slm_cli_buf *role,
+                         struct slm_cli_buf *content)
 {
     struct slm_cli_buf key = {0};
     bool ok = slm_jr_char(r, '{');
@@ -241,7 +250,8 @@ int slm_cli_chat_load(struct slm_cli_chat *h, const char *path, slm_err *err)
         ok = ok && (more || slm_jr_char(&r, ']'));
     }
     if (!code && !ok)
-        code = slm_cli_fail(err, SLM_E_FORMAT, "%s: no list of messages with role and content", path);
+        code = slm_cli_fail(err, SLM_E_FORMAT, "%s: no list of messages with role and content",
+                            path);
     if (!code) {
         slm_cli_chat_clear(h);
         free(h->msg);
