@@ -164,9 +164,10 @@ static inline vi vi_bcast(const void *p)
 static inline vi vi_madd(vi acc, vi a, vi b) { return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b)); }
 
 /* 16 bytes at `off` of each of VN rows: t[j] has dword j of every row, in order. */
-static inline void vi_rows16(const uint8_t *const *r, size_t off, vi *t)
+FOLD void vi_rows16(const uint8_t *const *r, size_t off, vi *t)
 {
     vi v[4];
+    UNROLL
     for (int i = 0; i < 4; i++) {
         __m128i lo = _mm_loadu_si128((const __m128i *)(const void *)(r[i] + off));
         v[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(lo),

@@ -150,9 +150,10 @@ static inline vi vi_bcast(const void *p)
 
 /* 16 bytes at `off` of each of VN rows: t[j] has dword j of every row, in order. */
 static inline __m128i row16(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
-static inline void vi_rows16(const uint8_t *const *r, size_t off, vi *t)
+FOLD void vi_rows16(const uint8_t *const *r, size_t off, vi *t)
 {
     vi v[4];
+    UNROLL
     for (int i = 0; i < 4; i++) {
         v[i] = _mm512_castsi128_si512(row16(r[i] + off));
         v[i] = _mm512_inserti32x4(v[i], row16(r[4 + i] + off), 1);

@@ -1,4 +1,4 @@
-/* checkkern --bench [level [type]]: products in the shapes of decoding (one row of activations,
+/* checkkern --bench [level [type [threads]]]: products in the shapes of decoding (one row of activations,
  * weights larger than any cache) and of prompts (512 rows), on all threads of the pool, beside a
  * probe of read bandwidth taken just before, as a shared host's moves from minute to minute. */
 
@@ -60,7 +60,7 @@ static void bench_type(slm_runtime *rt, struct bench *b)
 {
     struct checker c = {b->k, b->k, {{1, 2, 3, 4}}};
     enum slm_dtype xt = b->fast ? slm_dtypes[b->t].partner : SLM_F32;
-    float row[4096];
+    float *row = floats(4096);
     b->kk = 4096;
     b->ws = slm_row_bytes(b->t, b->kk);
     b->xs = slm_row_bytes(xt, b->kk);
@@ -76,6 +76,7 @@ static void bench_type(slm_runtime *rt, struct bench *b)
     }
     random_row(&c, b->t, b->w, b->kk);
     for (int j = 1; j < b->nw; j++) memcpy(b->w + (size_t)j * b->ws, b->w, b->ws);
+    end(row, 4096);
     double read = best_of(rt, read_job, b, 0.3);
     b->nx = 1;
     double dec = best_of(rt, bench_job, b, 0.4);
@@ -92,19 +93,21 @@ static void bench_type(slm_runtime *rt, struct bench *b)
     slm_pages_free(rt, SLM_MEM_USER, b->out, (size_t)all * 512 * 4);
 }
 
-static int bench(const struct slm_cpu *cpu, const char *level, const char *type)
+static int bench(const char *level, const char *type, int threads)
 {
     slm_runtime *rt;
     slm_runtime_opts o;
     slm_err err;
-    (void)cpu;
+
     slm_runtime_opts_init(&o);
     o.cpu = level;
+    o.threads = threads;
     if (slm_runtime_open(&rt, &o, &err)) {
         fprintf(stderr, "%s\n", err.msg);
         return 1;
     }
-    double sums[1024];
+    double *sums = calloc(1024, sizeof *sums);
+    if (!sums) return 1;
     printf("%s, level %s, %d threads; weights of 4096 columns\n", slm_runtime_cpu_name(rt), slm_runtime_cpu_level(rt),
            slm_runtime_threads(rt));
     for (int t = 0; t < SLM_DTYPE_COUNT; t++) {
@@ -115,6 +118,7 @@ static int bench(const struct slm_cpu *cpu, const char *level, const char *type)
             bench_type(rt, &b);
         }
     }
+    free(sums);
     slm_runtime_close(&rt);
     return 0;
 }

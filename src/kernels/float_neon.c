@@ -1,0 +1,22 @@
+/* The float kernels with NEON, which every 64-bit Arm has: four lanes. */
+#include <arm_neon.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/body.h"
+#include "kernels/fast.h"
+#include "kernels/kern_fill.h"
+#include "kernels/vec_neon.h"
+
+#define XR 6 /* activation rows of a tile: as many as there are registers for */
+
+#include "kernels/elem_body.h"
+#include "kernels/quant_body.h"
+#include "kernels/mul_body.h"
+
+void slm_kern_fill_neon(struct slm_kern *k)
+{
+    fill_elem(k);
+    fill_quant(k);
+    fill_mul(k);
+}
