@@ -52,7 +52,7 @@ uint16_t slm_f32_to_f16(float f)
     uint32_t sign = v.u >> 16 & 0x8000;
     v.u &= 0x7fffffff;
     if (v.u > 0x7f800000)
-        return (uint16_t)(sign | 0x7e00);
+        return (uint16_t)(sign | 0x7e00 | (v.u >> 13 & 0x3ff)); /* as the instruction does */
     if (v.u >= 0x477ff000) /* 65520 and up */
         return (uint16_t)(sign | 0x7c00);
     if (v.u < 0x38800000) { /* a denormal: adding 0.5 rounds at its last bit */
