@@ -159,11 +159,10 @@ static void close_source(struct source *s)
     slm_cli_buf_free(&s->specials);
 }
 
-/* What one row says: its template and variables apart, the rest as JSON members. */
+/* What a row says: its variables apart, the rest as JSON members. */
 struct row {
-    struct slm_cli_buf tpl, rest;
+    struct slm_cli_buf rest;
     struct slm_cli_reader vars; /* the object's text, p NULL: none */
-    bool has_tpl, has_messages;
 };
 
 static bool read_row(struct slm_cli_reader *r, struct row *w)
@@ -178,18 +177,12 @@ static bool read_row(struct slm_cli_reader *r, struct row *w)
         ok = slm_jr_string(r, &key) && slm_jr_char(r, ':');
         slm_jr_space(r);
         const char *value = r->p;
-        if (ok && !strcmp(key.s, "template")) {
-            w->tpl.n = 0;
-            ok = w->has_tpl = slm_jr_string(r, &w->tpl);
-        } else {
-            ok = ok && slm_jr_value(r);
-        }
+        ok = ok && slm_jr_value(r);
         if (ok && !strcmp(key.s, "vars") && *value == '{') {
             w->vars = (struct slm_cli_reader){value, r->p};
-        } else if (ok && strcmp(key.s, "template") != 0 && strcmp(key.s, "vars") != 0) {
-            w->has_messages |= !strcmp(key.s, "messages");
-            slm_cli_puts(&w->rest, w->rest.n ? ", " : "");
+        } else if (ok) {
             slm_cli_put(&w->rest, from, (size_t)(r->p - from));
+            slm_cli_puts(&w->rest, ", ");
         }
         more = ok && slm_jr_char(r, ',');
         ok = ok && (more || slm_jr_char(r, '}'));
@@ -244,46 +237,35 @@ static void put_vars(struct slm_cli_buf *b, const struct source *s,
     slm_cli_puts(b, "}");
 }
 
-static int render_row(struct slm_cli *c, const struct source *s, const struct row *w,
+/* Renders a row; with a model's template the model's special tokens join its variables. */
+static int render_row(struct slm_cli *c, const struct source *s, const struct slm_cli_buf *line,
                       const slm_template_opts *o, slm_text *out, slm_err *err)
 {
-    slm_template *own = NULL;
-    const slm_template *t = s->t;
-    struct slm_cli_buf json = {0}, vars = {0};
+    struct slm_cli_buf json = {0};
+    struct slm_cli_reader r = {line->s, line->s + line->n};
+    struct row w = {0};
     int code = 0;
-    put_vars(&vars, s, &w->vars);
-    if (!t && !w->has_tpl)
-        code = slm_cli_fail(err, SLM_E_ARG, "no template in this row");
-    else if (!t)
-        code = slm_template_new(&own, c->rt, w->tpl.s, w->tpl.n, "template", err);
-    t = t ? t : own;
-    if (!code && w->has_messages) {
-        slm_cli_putf(&json, "{%s, \"vars\": ", w->rest.s);
-        slm_cli_put(&json, vars.s, vars.n);
-        slm_cli_puts(&json, "}");
-        code = slm_template_chat(t, json.s, json.n, o, out, err);
-    } else if (!code) {
-        code = slm_template_render(t, vars.s, vars.n, o, out, err);
-    }
-    slm_template_free(own);
+    if (!s->specials.n)
+        return slm_template_row(c->rt, s->t, line->s, line->n, o, out, err);
+    if (!read_row(&r, &w))
+        code = slm_cli_fail(err, SLM_E_FORMAT, "the row is no JSON object");
+    slm_cli_putf(&json, "{%s\"vars\": ", w.rest.n ? w.rest.s : "");
+    put_vars(&json, s, &w.vars);
+    slm_cli_puts(&json, "}");
+    if (!code)
+        code = slm_template_row(c->rt, s->t, json.s, json.n, o, out, err);
     slm_cli_buf_free(&json);
-    slm_cli_buf_free(&vars);
+    slm_cli_buf_free(&w.rest);
     return code;
 }
 
 static void one_line(struct slm_cli *c, const struct source *s, const struct slm_cli_buf *line,
                      const slm_template_opts *o)
 {
-    struct row w = {0};
     slm_text out = {0};
     slm_err err = {0};
     struct slm_cli_json j = {.f = stdout};
-    struct slm_cli_reader r = {line->s, line->s + line->n};
-    int code = 0;
-    if (!read_row(&r, &w))
-        code = slm_cli_fail(&err, SLM_E_FORMAT, "the line is no JSON object");
-    else
-        code = render_row(c, s, &w, o, &out, &err);
+    int code = render_row(c, s, line, o, &out, &err);
     slm_js_open(&j, '{');
     slm_js_key(&j, code ? "error" : "text");
     if (code)
@@ -292,8 +274,6 @@ static void one_line(struct slm_cli *c, const struct source *s, const struct slm
         slm_js_str(&j, out.data ? out.data : "", out.len);
     slm_js_close(&j, '}');
     slm_text_release(&out);
-    slm_cli_buf_free(&w.tpl);
-    slm_cli_buf_free(&w.rest);
 }
 
 /* "key": what the file holds, which must be one JSON value. */
@@ -322,7 +302,6 @@ static int once(struct slm_cli *c, const struct args *a, const struct source *s,
                 const slm_template_opts *o, slm_err *err)
 {
     struct slm_cli_buf json = {0};
-    struct row w = {0};
     slm_text out = {0};
     if (!a->messages)
         return slm_cli_fail(err, SLM_E_ARG, "--messages FILE is missing");
@@ -337,13 +316,8 @@ static int once(struct slm_cli *c, const struct args *a, const struct source *s,
     slm_cli_putf(&json, ", \"add_generation_prompt\": %s, \"continue_final_message\": %s}",
                  a->no_prompt || a->continue_final ? "false" : "true",
                  a->continue_final ? "true" : "false");
-    struct slm_cli_reader r = {json.s, json.s + json.n};
-    if (!code && !read_row(&r, &w))
-        code = slm_cli_fail(err, SLM_E_FORMAT, "the files make no JSON object");
-    if (!code && a->vars && !w.vars.p)
-        code = slm_cli_fail(err, SLM_E_FORMAT, "%s: no JSON object", a->vars);
     if (!code)
-        code = render_row(c, s, &w, o, &out, err);
+        code = render_row(c, s, &json, o, &out, err);
     if (!code && a->common.json) {
         struct slm_cli_json j = {.f = stdout};
         slm_js_open(&j, '{');
@@ -354,8 +328,6 @@ static int once(struct slm_cli *c, const struct args *a, const struct source *s,
         fwrite(out.data ? out.data : "", 1, out.len, stdout);
     }
     slm_cli_buf_free(&json);
-    slm_cli_buf_free(&w.tpl);
-    slm_cli_buf_free(&w.rest);
     slm_text_release(&out);
     return code;
 }

@@ -41,15 +41,19 @@ int slm_cli_chat_open(struct slm_cli_chat *h, struct slm_cli *c, const slm_model
     *h = (struct slm_cli_chat){.model = m, .origin = "none"};
     if (tpl && strcmp(tpl, "none") != 0)
         code = own_template(h, c, tpl, err);
-    else if (!tpl)
+    else if (!tpl) /* a base model has its family's template too, but was not made to chat */
         h->tpl = slm_model_template(m, &h->origin);
     if (code)
         return code;
-    if (h->tpl)
+    if (h->tpl && !h->own && !slm_model_chats(m)) {
+        slm_cli_say(c, "not made for chat: the text is continued (%s; --template NAME chats)",
+                    h->origin);
+        h->tpl = NULL;
+    } else if (h->tpl) {
         slm_cli_say(c, "chat template: %s", h->origin ? h->origin : "the model's");
-    else
-        slm_cli_say(c, "no chat template (%s): the text is continued",
-                    h->origin ? h->origin : "none");
+    } else {
+        slm_cli_say(c, "no chat template (%s): the text is continued", h->origin);
+    }
     return 0;
 }
 
