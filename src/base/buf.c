@@ -92,7 +92,7 @@ static void put_json_char(struct slm_buf *b, const char *s, int len, int32_t cp)
     }
     if (cp < 0)
         slm_buf_puts(b, "\xEF\xBF\xBD");
-    else if (cp < 0x20 || cp == 0x7f)
+    else if (cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == 0x2028 || cp == 0x2029)
         slm_buf_printf(b, "\\u%04x", (unsigned)cp);
     else
         slm_buf_put(b, s, (size_t)len);
