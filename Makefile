@@ -39,7 +39,7 @@ SRC := $(filter-out $(foreach i,$(OTHER_ISA),%_$(i).c),$(SRC))
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wdouble-promotion \
         -Wmissing-prototypes -Wstrict-prototypes -Wundef -Wvla -Wwrite-strings \
-        -Wframe-larger-than=8192 $(if $(WERROR),-Werror)
+        $(if $(SAN)$(TSAN)$(FUZZ),,-Wframe-larger-than=8192) $(if $(WERROR),-Werror)
 PKGS := jansson libpcre2-8 libutf8proc
 DEPS_CFLAGS ?= $(shell pkg-config --cflags $(PKGS))
 DEPS_LIBS   ?= $(shell pkg-config --libs $(PKGS))
