@@ -245,10 +245,15 @@ static int tensor(struct scan *c, const char *name)
     return 0;
 }
 
-/* {"key": "value", ...} */
+/* {"key": "value", ...}; some writers say null for none */
 static int metadata(struct scan *c)
 {
     struct slm_st_file *f = c->f;
+    blanks(c);
+    if (c->end - c->p >= 4 && !memcmp(c->p, "null", 4)) {
+        c->p += 4;
+        return 0;
+    }
     if (!eat(c, '{'))
         return bad(c, "'{'");
     if (eat(c, '}'))

@@ -71,6 +71,8 @@ static void test_good(void **state)
     assert_null(st);
     make(&o, "{}", 0);
     assert_int_equal(open_bytes(NULL, &o, o.n, &err), 0);
+    make(&o, "{\"__metadata__\": null}", 0);
+    assert_int_equal(open_bytes(NULL, &o, o.n, &err), 0);
 }
 
 static void test_types(void **state)
