@@ -141,6 +141,7 @@ def expectations(model, rng, long):
     tensors = {"logits": logits.numpy()}
     if long:
         original = model.config.original_max_position_embeddings
+        e["original"] = original
         e["ids_long"] = pick(long)
         e["loss_long"] = float(loss_of(logits_of(model, e["ids_long"]), e["ids_long"]))
         tensors["logits_long"] = logits_of(model, e["ids_long"]).numpy()
