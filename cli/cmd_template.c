@@ -178,8 +178,9 @@ static bool read_row(struct slm_cli_reader *r, struct row *w)
         slm_jr_space(r);
         const char *value = r->p;
         ok = ok && slm_jr_value(r);
-        if (ok && !strcmp(key.s, "vars") && *value == '{') {
-            w->vars = (struct slm_cli_reader){value, r->p};
+        if (ok && !strcmp(key.s, "vars")) {
+            if (*value == '{') /* null is none */
+                w->vars = (struct slm_cli_reader){value, r->p};
         } else if (ok) {
             slm_cli_put(&w->rest, from, (size_t)(r->p - from));
             slm_cli_puts(&w->rest, ", ");

@@ -8,24 +8,25 @@ enum { COLUMN = 28, WIDTH = 80 };
 /* Words of text from column `at` on, broken at WIDTH, further lines indented by `indent`. */
 static void wrap(FILE *f, const char *text, int at, int indent)
 {
+    bool blank = false; /* owed before the next word, if that stays on the line */
     while (*text) {
         size_t n = strcspn(text, " \n");
-        if (at + 1 + (int)n > WIDTH && at > indent) {
+        if (n && blank && at + 1 + (int)n > WIDTH) {
             fprintf(f, "\n%*s", indent, "");
             at = indent;
+        } else if (n && blank) {
+            fputc(' ', f);
+            at++;
         }
         fwrite(text, 1, n, f);
         at += (int)n;
         text += n;
+        blank = *text == ' ';
         if (*text == '\n') {
-            fprintf(f, "\n%*s", indent, "");
+            fprintf(f, "\n%*s", text[1] == '\n' ? 0 : indent, "");
             at = indent;
-            text++;
-        } else if (*text) {
-            fputc(' ', f);
-            at++;
-            text++;
         }
+        text += *text != 0;
     }
     fputc('\n', f);
 }

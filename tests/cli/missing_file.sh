@@ -1,0 +1,1 @@
+$SLM complete nowhere.gguf -p hello

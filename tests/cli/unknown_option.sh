@@ -1,0 +1,1 @@
+$SLM run model.gguf --tempp 1

@@ -1,0 +1,1 @@
+$SLM version && $SLM --version && $SLM version --json -t 1
