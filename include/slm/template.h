@@ -34,12 +34,6 @@ SLM_API int slm_template_render(const slm_template *t, const char *json, size_t 
 SLM_API int slm_template_chat(const slm_template *t, const char *json, size_t n,
                               const slm_template_opts *o, slm_text *out, slm_err *err);
 
-/* One row of `slm template --lines`: json is an object. With `messages` it is rendered as by
- * slm_template_chat, without them raw with its `vars` as the variables. t may be NULL: then the
- * row's own `template` (a string) is parsed and used. The text is appended to out. */
-SLM_API int slm_template_row(slm_runtime *rt, const slm_template *t, const char *json, size_t n,
-                             const slm_template_opts *o, slm_text *out, slm_err *err);
-
 /* The built-in template of a family or style ("llama2", "llama3", "chatml", "gemma", "phi3"
  * ...); NULL when there is none. The text is static. */
 SLM_API const char *slm_template_builtin(const char *style);

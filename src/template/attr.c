@@ -1,32 +1,35 @@
-/* Attributes, items and slices as the sandbox gives them out: `a.b` looks for an attribute first
- * and an item second, `a['b']` the other way round; what changes an object or begins with an
- * underscore comes back as an undefined value that names the crime. */
+/* Attributes, items and slices as the sandbox gives them out: `a.b` looks for an attribute
+ * first and an item second, `a['b']` the other way round; what changes an object or begins with
+ * an underscore comes back as an undefined value that names the crime. */
 #include <string.h>
 
 #include "template/jinja.h"
 #include "template/methods.h"
 
-struct names { const char *name; int id; };
+struct names {
+    const char *name;
+    int id;
+};
 #define X(n) {#n, MS_##n},
-static const struct names str_methods[] = {JJ_STR_METHODS(X) {0}};
+static const struct names str_methods[] = {JJ_STR_METHODS(X){0}};
 #undef X
 #define X(n) {#n, MB_##n},
-static const struct names bytes_methods[] = {JJ_BYTES_METHODS(X) {0}};
+static const struct names bytes_methods[] = {JJ_BYTES_METHODS(X){0}};
 #undef X
 #define X(n) {#n, ML_##n},
-static const struct names seq_methods[] = {JJ_SEQ_METHODS(X) {0}};
+static const struct names seq_methods[] = {JJ_SEQ_METHODS(X){0}};
 #undef X
 #define X(n) {#n, MD_##n},
-static const struct names dict_methods[] = {JJ_DICT_METHODS(X) {0}};
+static const struct names dict_methods[] = {JJ_DICT_METHODS(X){0}};
 #undef X
 #define X(n) {#n, MN_##n},
-static const struct names num_methods[] = {JJ_NUM_METHODS(X) {0}};
+static const struct names num_methods[] = {JJ_NUM_METHODS(X){0}};
 #undef X
 #define X(n) {#n, MO_##n},
-static const struct names loop_methods[] = {JJ_LOOP_METHODS(X) {0}};
+static const struct names loop_methods[] = {JJ_LOOP_METHODS(X){0}};
 #undef X
 #define X(n) {#n, MC_##n},
-static const struct names cycler_methods[] = {JJ_CYCLER_METHODS(X) {0}};
+static const struct names cycler_methods[] = {JJ_CYCLER_METHODS(X){0}};
 #undef X
 
 static bool is(const struct jj_str *s, const char *word)
@@ -48,9 +51,13 @@ int slm_jj_method_find(int type, const char *name, size_t n)
     switch (type) {
     case T_STR: m = str_methods; break;
     case T_BYTES: m = bytes_methods; break;
-    case T_LIST: case T_TUPLE: case T_RANGE: m = seq_methods; break;
+    case T_LIST:
+    case T_TUPLE:
+    case T_RANGE: m = seq_methods; break;
     case T_DICT: m = dict_methods; break;
-    case T_BOOL: case T_INT: case T_FLOAT: m = num_methods; break;
+    case T_BOOL:
+    case T_INT:
+    case T_FLOAT: m = num_methods; break;
     case T_LOOP: m = loop_methods; break;
     case T_CYCLER: m = cycler_methods; break;
     default: return -1;
@@ -60,14 +67,16 @@ int slm_jj_method_find(int type, const char *name, size_t n)
             break;
     if (!m->name)
         return -1;
-    bool absent = (m->id == ML_copy && type != T_LIST) || (type == T_FLOAT && (m->id == MN_bit_length || m->id == MN_bit_count)) ||
+    bool absent = (m->id == ML_copy && type != T_LIST) ||
+                  (type == T_FLOAT && (m->id == MN_bit_length || m->id == MN_bit_count)) ||
                   (type != T_FLOAT && m->id == MN_is_integer && type != T_FLOAT);
     return absent ? -1 : m->id;
 }
 
 static bool changes(int type, const struct jj_str *s)
 {
-    static const char *const list[] = {"append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove", NULL};
+    static const char *const list[] = {"append", "clear",  "pop",    "reverse", "insert",
+                                       "sort",   "extend", "remove", NULL};
     static const char *const dict[] = {"clear", "pop", "popitem", "setdefault", "update", NULL};
     return (type == T_LIST && among(s, list)) || (type == T_DICT && among(s, dict));
 }
@@ -76,17 +85,21 @@ static bool changes(int type, const struct jj_str *s)
 static bool private_attr(jj_val obj, const struct jj_str *s)
 {
     static const char *const all[] = {
-        "__class__", "__delattr__", "__dir__", "__doc__", "__eq__", "__format__", "__ge__", "__getattribute__",
-        "__getstate__", "__gt__", "__hash__", "__init__", "__init_subclass__", "__le__", "__lt__", "__ne__",
-        "__new__", "__reduce__", "__reduce_ex__", "__repr__", "__setattr__", "__sizeof__", "__str__",
-        "__subclasshook__", NULL};
-    static const char *const sized[] = {"__len__", "__iter__", "__contains__", "__getitem__", NULL};
-    static const char *const calls[] = {"__call__", "__name__", "__qualname__", "__self__", "__module__", NULL};
+        "__class__",   "__delattr__", "__dir__",           "__doc__",          "__eq__",
+        "__format__",  "__ge__",      "__getattribute__",  "__getstate__",     "__gt__",
+        "__hash__",    "__init__",    "__init_subclass__", "__le__",           "__lt__",
+        "__ne__",      "__new__",     "__reduce__",        "__reduce_ex__",    "__repr__",
+        "__setattr__", "__sizeof__",  "__str__",           "__subclasshook__", NULL};
+    static const char *const sized[] = {"__len__", "__iter__", "__contains__", "__getitem__",
+                                        NULL};
+    static const char *const calls[] = {"__call__", "__name__",   "__qualname__",
+                                        "__self__", "__module__", NULL};
     if (s->n < 5 || s->s[0] != '_' || s->s[1] != '_')
         return false;
     if (obj.t == T_NS)
         return is(s, "__class__");
-    return among(s, all) || (slm_jj_iterable(obj) && among(s, sized)) || (slm_jj_callable(obj) && among(s, calls));
+    return among(s, all) || (slm_jj_iterable(obj) && among(s, sized)) ||
+           (slm_jj_callable(obj) && among(s, calls));
 }
 
 static jj_val names_of(struct jj_run *r, const struct jj_list_n *args)
@@ -145,7 +158,9 @@ static jj_val object_attr(struct jj_run *r, jj_val v, const struct jj_str *s)
 {
     jj_val *have;
     switch (v.t) {
-    case T_BOOL: case T_INT: case T_FLOAT: return number_attr(v, s);
+    case T_BOOL:
+    case T_INT:
+    case T_FLOAT: return number_attr(v, s);
     case T_TUPLE:
         if (v.mark && (is(s, "grouper") || is(s, "list")))
             return v.l->v[is(s, "list")];
@@ -154,7 +169,9 @@ static jj_val object_attr(struct jj_run *r, jj_val v, const struct jj_str *s)
         if (is(s, "start") || is(s, "stop") || is(s, "step"))
             return jj_of_int(s->n == 5 ? v.r->start : s->s[2] == 'o' ? v.r->stop : v.r->step);
         break;
-    case T_NS: have = slm_jj_get_str(v.d, s->s, s->n); return have ? *have : (jj_val){.t = T_MISSING};
+    case T_NS:
+        have = slm_jj_get_str(v.d, s->s, s->n);
+        return have ? *have : (jj_val){.t = T_MISSING};
     case T_MACRO: return macro_attr(r, v.mac->node, s);
     case T_LOOP: return slm_jj_loop_attr(r, v.loop, s->s, s->n);
     case T_CYCLER:
@@ -258,7 +275,8 @@ static jj_val item(struct jj_run *r, jj_val obj, jj_val key)
             break;
         size_t at = slm_jj_offset(obj.s, (size_t)i);
         int32_t cp;
-        v = slm_jj_str_view(r, obj.s->s + at, (size_t)slm_utf8_next(obj.s->s + at, obj.s->n - at, &cp));
+        v = slm_jj_str_view(r, obj.s->s + at,
+                            (size_t)slm_utf8_next(obj.s->s + at, obj.s->n - at, &cp));
         v.mark = obj.mark && !jj_bad(v);
         return v;
     case T_SELF:
@@ -324,7 +342,8 @@ jj_val slm_jj_path(struct jj_run *r, jj_val obj, jj_val path, jj_val fallback)
 }
 
 /* Python's slice.indices: bounds clipped to n; how many items. -1: failed. */
-static jj_int slice_bounds(struct jj_run *r, const jj_val *b, jj_int n, jj_int *start, jj_int *step)
+static jj_int slice_bounds(struct jj_run *r, const jj_val *b, jj_int n, jj_int *start,
+                           jj_int *step)
 {
     jj_int v[3], stop;
     bool has[3];
@@ -393,7 +412,8 @@ jj_val slm_jj_slice(struct jj_run *r, jj_val obj, const jj_val *bounds)
     if (obj.t == T_UNDEF)
         return slm_jj_undef_error(r, obj);
     if (obj.t != T_STR && obj.t != T_RANGE && !jj_is_seq(obj))
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "'%s' object is not subscriptable by a slice", slm_jj_type_name(obj));
+        return slm_jj_fail(r, SLM_E_TEMPLATE, "'%s' object is not subscriptable by a slice",
+                           slm_jj_type_name(obj));
     len = slm_jj_len(r, obj);
     n = slice_bounds(r, bounds, len, &start, &step);
     if (n < 0)

@@ -1,4 +1,5 @@
-/* Calls: binding arguments to parameters, macros, the global functions and the small methods. */
+/* Calls: binding arguments to parameters, macros, the global functions and the small methods.
+ */
 #include <string.h>
 
 #include "template/jinja.h"
@@ -23,7 +24,8 @@ static const char *nth_name(const char *names, int i, size_t *n)
     return *n ? names : NULL;
 }
 
-bool slm_jj_bind(struct jj_run *r, const struct jj_spec *spec, const struct jj_args *a, jj_val *out)
+bool slm_jj_bind(struct jj_run *r, const struct jj_spec *spec, const struct jj_args *a,
+                 jj_val *out)
 {
     int count = 0;
     size_t used = 0, n;
@@ -37,12 +39,14 @@ bool slm_jj_bind(struct jj_run *r, const struct jj_spec *spec, const struct jj_a
         }
         used += kw != NULL;
         if (out[count].t == T_MISSING && count < spec->required) {
-            slm_jj_fail(r, SLM_E_TEMPLATE, "%s() missing argument '%.*s'", spec->what, (int)n, name);
+            slm_jj_fail(r, SLM_E_TEMPLATE, "%s() missing argument '%.*s'", spec->what, (int)n,
+                        name);
             return false;
         }
     }
     if (a->n > (size_t)count) {
-        slm_jj_fail(r, SLM_E_TEMPLATE, "%s() takes at most %d arguments (%zu given)", spec->what, count, a->n);
+        slm_jj_fail(r, SLM_E_TEMPLATE, "%s() takes at most %d arguments (%zu given)",
+                    spec->what, count, a->n);
         return false;
     }
     if (a->kw && used < a->kw->n) {
@@ -52,18 +56,20 @@ bool slm_jj_bind(struct jj_run *r, const struct jj_spec *spec, const struct jj_a
     return true;
 }
 
-bool slm_jj_no_kw(struct jj_run *r, const struct jj_args *a, const char *what, size_t lo, size_t hi)
+bool slm_jj_no_kw(struct jj_run *r, const struct jj_args *a, const char *what, size_t lo,
+                  size_t hi)
 {
     if (a->kw && a->kw->n)
         type_error(r, what, "takes no keyword arguments");
     else if (a->n < lo || a->n > hi)
-        slm_jj_fail(r, SLM_E_TEMPLATE, "%s() takes %zu to %zu arguments (%zu given)", what, lo, hi, a->n);
+        slm_jj_fail(r, SLM_E_TEMPLATE, "%s() takes %zu to %zu arguments (%zu given)", what, lo,
+                    hi, a->n);
     return !r->code;
 }
 
 /* Parameters a macro takes by name, from the call's arguments; its defaults in order. */
-static bool macro_params(struct jj_run *r, const struct jj_node *n, const struct jj_args *a, struct jj_frame *f,
-                         size_t *used)
+static bool macro_params(struct jj_run *r, const struct jj_node *n, const struct jj_args *a,
+                         struct jj_frame *f, size_t *used)
 {
     int params = n->args.n, first_default = params - n->other.n;
     bool *unset = slm_jj_new(r, (size_t)params + 1);
@@ -90,8 +96,9 @@ static bool macro_params(struct jj_run *r, const struct jj_node *n, const struct
         if (!unset[i])
             continue;
         const struct jj_str *name = n->args.v[i]->name;
-        jj_val v = i >= first_default ? slm_jj_eval(r, n->other.v[i - first_default])
-                                      : slm_jj_undef_hint(r, "a macro's parameter was not provided");
+        jj_val v = i >= first_default
+                       ? slm_jj_eval(r, n->other.v[i - first_default])
+                       : slm_jj_undef_hint(r, "a macro's parameter was not provided");
         if (jj_bad(v) || !slm_jj_store(r, f, name, v))
             return false;
     }
@@ -106,13 +113,14 @@ static bool store_extra(struct jj_run *r, struct jj_frame *f, const char *name, 
 }
 
 /* caller, kwargs and varargs: what of the call's arguments is left over. */
-static bool macro_extras(struct jj_run *r, const struct jj_node *n, const struct jj_args *a, struct jj_frame *f,
-                         size_t used)
+static bool macro_extras(struct jj_run *r, const struct jj_node *n, const struct jj_args *a,
+                         struct jj_frame *f, size_t used)
 {
     jj_val *kw = a->kw ? slm_jj_get_str(a->kw, "caller", 6) : NULL;
     bool has_caller = false;
     for (int i = 0; i < n->args.n; i++)
-        has_caller |= n->args.v[i]->name->n == 6 && memcmp(n->args.v[i]->name->s, "caller", 6) == 0;
+        has_caller |=
+            n->args.v[i]->name->n == 6 && memcmp(n->args.v[i]->name->s, "caller", 6) == 0;
     if (n->caller && !has_caller) {
         jj_val v = kw && kw->t != T_NONE ? *kw : slm_jj_undef_hint(r, "No caller defined");
         used += kw != NULL;
@@ -126,15 +134,18 @@ static bool macro_extras(struct jj_run *r, const struct jj_node *n, const struct
         for (size_t i = 0; !jj_bad(d) && a->kw && i < a->kw->n; i++) {
             const struct jj_str *k = a->kw->e[i].k.s;
             bool taken = n->caller && k->n == 6 && memcmp(k->s, "caller", 6) == 0;
-            for (int p = (int)(a->n < (size_t)n->args.n ? a->n : (size_t)n->args.n); p < n->args.n; p++)
-                taken |= n->args.v[p]->name->n == k->n && memcmp(n->args.v[p]->name->s, k->s, k->n) == 0;
+            for (int p = (int)(a->n < (size_t)n->args.n ? a->n : (size_t)n->args.n);
+                 p < n->args.n; p++)
+                taken |= n->args.v[p]->name->n == k->n &&
+                         memcmp(n->args.v[p]->name->s, k->s, k->n) == 0;
             if (!taken && !slm_jj_put(r, d.d, a->kw->e[i].k, a->kw->e[i].v))
                 return false;
         }
         if (jj_bad(d) || !store_extra(r, f, "kwargs", d))
             return false;
     } else if (a->kw && used < a->kw->n) {
-        slm_jj_fail(r, SLM_E_TEMPLATE, "macro '%.*s' takes no such keyword argument", len, name);
+        slm_jj_fail(r, SLM_E_TEMPLATE, "macro '%.*s' takes no such keyword argument", len,
+                    name);
         return false;
     }
     if (n->varargs) {
@@ -144,7 +155,8 @@ static bool macro_extras(struct jj_run *r, const struct jj_node *n, const struct
         return store_extra(r, f, "varargs", t);
     }
     if (a->n > (size_t)n->args.n) {
-        slm_jj_fail(r, SLM_E_TEMPLATE, "macro '%.*s' takes not more than %d argument(s)", len, name, n->args.n);
+        slm_jj_fail(r, SLM_E_TEMPLATE, "macro '%.*s' takes not more than %d argument(s)", len,
+                    name, n->args.n);
         return false;
     }
     return true;
@@ -183,7 +195,8 @@ static jj_val make_range(struct jj_run *r, const struct jj_args *a)
         if (!slm_jj_as_int(a->pos[i], &v[i])) {
             if (a->pos[i].t == T_UNDEF)
                 return slm_jj_undef_error(r, a->pos[i]);
-            return slm_jj_fail(r, SLM_E_TEMPLATE, "'%s' object cannot be interpreted as an integer",
+            return slm_jj_fail(r, SLM_E_TEMPLATE,
+                               "'%s' object cannot be interpreted as an integer",
                                slm_jj_type_name(a->pos[i]));
         }
     if (a->n == 1)
@@ -197,8 +210,9 @@ static jj_val make_range(struct jj_run *r, const struct jj_args *a)
     if (v[2] > 0 ? v[0] < v[1] : v[0] > v[1])
         n = v[2] > 0 ? (v[1] - v[0] - 1) / v[2] + 1 : (v[0] - v[1] - 1) / -v[2] + 1;
     if (n > 100000)
-        return slm_jj_fail(r, SLM_E_TEMPLATE,
-                           "Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000).");
+        return slm_jj_fail(
+            r, SLM_E_TEMPLATE,
+            "Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000).");
     struct jj_range *g = slm_jj_new(r, sizeof *g);
     if (!g)
         return jj_failed();
@@ -226,7 +240,10 @@ static jj_val make_dict(struct jj_run *r, const struct jj_args *a)
                 if (jj_bad(pair))
                     return pair;
                 if (pair.l->n != 2)
-                    return slm_jj_fail(r, SLM_E_TEMPLATE, "dictionary update sequence element has length %zu; 2 is required", pair.l->n);
+                    return slm_jj_fail(
+                        r, SLM_E_TEMPLATE,
+                        "dictionary update sequence element has length %zu; 2 is required",
+                        pair.l->n);
                 if (!slm_jj_put(r, d.d, pair.l->v[0], pair.l->v[1]))
                     return jj_failed();
             }
@@ -248,7 +265,9 @@ static jj_val make_namespace(struct jj_run *r, const struct jj_args *a)
     for (size_t i = 0; i < d.d->n; i++) {
         jj_val k = d.d->e[i].k;
         if (k.t == T_STR && k.s->n && k.s->s[0] == '_')
-            return slm_jj_fail(r, SLM_E_TEMPLATE, "Chat templates cannot store underscore-prefixed attributes on a namespace, but got '%.*s'.",
+            return slm_jj_fail(r, SLM_E_TEMPLATE,
+                               "Chat templates cannot store underscore-prefixed attributes on "
+                               "a namespace, but got '%.*s'.",
                                (int)(k.s->n > 80 ? 80 : k.s->n), k.s->s);
     }
     d.t = T_NS;
@@ -279,7 +298,8 @@ static jj_val make_joiner(struct jj_run *r, const struct jj_args *a)
 
 static jj_val call_func(struct jj_run *r, int f, const struct jj_args *a)
 {
-    static const struct jj_spec raise = {"raise_exception", "message", 1, 0}, now = {"strftime_now", "format", 1, 0};
+    static const struct jj_spec raise = {"raise_exception", "message", 1, 0},
+                                now = {"strftime_now", "format", 1, 0};
     jj_val v;
     switch (f) {
     case F_RANGE: return make_range(r, a);
@@ -291,7 +311,9 @@ static jj_val call_func(struct jj_run *r, int f, const struct jj_args *a)
         if (!slm_jj_bind(r, &raise, a, &v))
             return jj_failed();
         v = slm_jj_to_str(r, v);
-        return jj_bad(v) ? v : slm_jj_fail(r, SLM_E_TEMPLATE, "%.*s", (int)(v.s->n > 480 ? 480 : v.s->n), v.s->s);
+        return jj_bad(v) ? v
+                         : slm_jj_fail(r, SLM_E_TEMPLATE, "%.*s",
+                                       (int)(v.s->n > 480 ? 480 : v.s->n), v.s->s);
     case F_STRFTIME: return slm_jj_bind(r, &now, a, &v) ? slm_jj_strftime(r, v) : jj_failed();
     default: return slm_jj_fail(r, SLM_E_TEMPLATE, "lipsum() is not available");
     }
@@ -305,7 +327,8 @@ static jj_val seq_method(struct jj_run *r, jj_val self, int id, const struct jj_
         return slm_jj_no_kw(r, a, "copy", 0, 0) ? slm_jj_collect(r, self, T_LIST) : jj_failed();
     if (!slm_jj_no_kw(r, a, id == ML_index ? "index" : "count", 1, id == ML_index ? 3 : 1))
         return jj_failed();
-    if ((a->n > 1 && !slm_jj_as_int(a->pos[1], &lo)) || (a->n > 2 && !slm_jj_as_int(a->pos[2], &hi)))
+    if ((a->n > 1 && !slm_jj_as_int(a->pos[1], &lo)) ||
+        (a->n > 2 && !slm_jj_as_int(a->pos[2], &hi)))
         return type_error(r, "index", "bounds must be integers");
     lo = lo < 0 ? lo + n : lo;
     hi = hi < 0 ? hi + n : hi;
@@ -321,7 +344,8 @@ static jj_val seq_method(struct jj_run *r, jj_val self, int id, const struct jj_
     }
     if (more < 0)
         return jj_failed();
-    return id == ML_count ? jj_of_int(count) : slm_jj_fail(r, SLM_E_TEMPLATE, "value is not in list");
+    return id == ML_count ? jj_of_int(count)
+                          : slm_jj_fail(r, SLM_E_TEMPLATE, "value is not in list");
 }
 
 static jj_val view(struct jj_run *r, struct jj_dict *d, int what)
@@ -377,7 +401,8 @@ static jj_val number_method(struct jj_run *r, jj_val self, int id, const struct 
     if (id == MN_is_integer)
         return jj_bool(whole || self.f == __builtin_floor(self.f));
     if (!whole || id == MN_as_integer_ratio)
-        return whole ? slm_jj_pair(r, jj_of_int(i), jj_of_int(1)) : type_error(r, "as_integer_ratio", "is for integers here");
+        return whole ? slm_jj_pair(r, jj_of_int(i), jj_of_int(1))
+                     : type_error(r, "as_integer_ratio", "is for integers here");
     for (jj_uint u = i < 0 ? -(jj_uint)i : (jj_uint)i; u; u >>= 1)
         n += id == MN_bit_length ? 1 : (int)(u & 1);
     return jj_of_int(n);
@@ -403,7 +428,8 @@ static jj_val loop_method(struct jj_run *r, struct jj_loop *l, int id, const str
     return jj_bool(!same);
 }
 
-static jj_val cycler_method(struct jj_run *r, struct jj_cycler *c, int id, const struct jj_args *a)
+static jj_val cycler_method(struct jj_run *r, struct jj_cycler *c, int id,
+                            const struct jj_args *a)
 {
     if (!slm_jj_no_kw(r, a, "cycler method", 0, 0))
         return jj_failed();
@@ -435,7 +461,9 @@ static jj_val call_method(struct jj_run *r, const struct jj_method *m, const str
     switch (m->self.t) {
     case T_STR: return slm_jj_str_method(r, m->self, m->id, a);
     case T_BYTES: return bytes_method(r, m->self, m->id, a);
-    case T_LIST: case T_TUPLE: case T_RANGE: return seq_method(r, m->self, m->id, a);
+    case T_LIST:
+    case T_TUPLE:
+    case T_RANGE: return seq_method(r, m->self, m->id, a);
     case T_DICT: return dict_method(r, m->self, m->id, a);
     case T_LOOP: return loop_method(r, m->self.loop, m->id, a);
     case T_CYCLER: return cycler_method(r, m->self.cyc, m->id, a);
@@ -464,10 +492,13 @@ jj_val slm_jj_call(struct jj_run *r, jj_val f, const struct jj_args *a)
     case T_MACRO: v = slm_jj_call_macro(r, f.mac, a); break;
     case T_LOOP: v = slm_jj_loop_call(r, f.loop, a); break;
     case T_JOINER: v = call_joiner(r, f.join, a); break;
-    case T_BLOCK: v = slm_jj_no_kw(r, a, "block", 0, 0) ? slm_jj_block_call(r, f.node) : jj_failed(); break;
+    case T_BLOCK:
+        v = slm_jj_no_kw(r, a, "block", 0, 0) ? slm_jj_block_call(r, f.node) : jj_failed();
+        break;
     case T_UNDEF: v = slm_jj_undef_error(r, f); break;
     case T_FAIL: v = f; break;
-    default: v = slm_jj_fail(r, SLM_E_TEMPLATE, "'%s' object is not callable", slm_jj_type_name(f));
+    default:
+        v = slm_jj_fail(r, SLM_E_TEMPLATE, "'%s' object is not callable", slm_jj_type_name(f));
     }
     r->level--;
     return v;

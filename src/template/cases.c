@@ -15,10 +15,7 @@ static bool in_ranges(const struct cp_range *r, size_t n, int32_t cp)
     return false;
 }
 
-bool slm_jj_space(int32_t cp)
-{
-    return (cp >= 0x1c && cp <= 0x1f) || slm_utf8_space(cp);
-}
+bool slm_jj_space(int32_t cp) { return (cp >= 0x1c && cp <= 0x1f) || slm_utf8_space(cp); }
 
 bool slm_jj_printable(int32_t cp)
 {
@@ -39,33 +36,34 @@ bool slm_jj_digit(int32_t cp)
 {
     if (cp < 0x80)
         return cp >= '0' && cp <= '9';
-    return strcmp(slm_utf8_category(cp), "Nd") == 0 || in_ranges(digit_ranges, COUNT(digit_ranges), cp);
+    return strcmp(slm_utf8_category(cp), "Nd") == 0 ||
+           in_ranges(digit_ranges, COUNT(digit_ranges), cp);
 }
 
 bool slm_jj_numeric(int32_t cp)
 {
     if (cp < 0x80)
         return cp >= '0' && cp <= '9';
-    return slm_utf8_category(cp)[0] == 'N' || in_ranges(other_numeric, COUNT(other_numeric), cp);
+    return slm_utf8_category(cp)[0] == 'N' ||
+           in_ranges(other_numeric, COUNT(other_numeric), cp);
 }
 
-bool slm_jj_alnum(int32_t cp)
-{
-    return slm_jj_alpha(cp) || slm_jj_numeric(cp);
-}
+bool slm_jj_alnum(int32_t cp) { return slm_jj_alpha(cp) || slm_jj_numeric(cp); }
 
 bool slm_jj_upper(int32_t cp)
 {
     if (cp < 0x80)
         return cp >= 'A' && cp <= 'Z';
-    return strcmp(slm_utf8_category(cp), "Lu") == 0 || in_ranges(other_upper, COUNT(other_upper), cp);
+    return strcmp(slm_utf8_category(cp), "Lu") == 0 ||
+           in_ranges(other_upper, COUNT(other_upper), cp);
 }
 
 bool slm_jj_lower(int32_t cp)
 {
     if (cp < 0x80)
         return cp >= 'a' && cp <= 'z';
-    return strcmp(slm_utf8_category(cp), "Ll") == 0 || in_ranges(other_lower, COUNT(other_lower), cp);
+    return strcmp(slm_utf8_category(cp), "Ll") == 0 ||
+           in_ranges(other_lower, COUNT(other_lower), cp);
 }
 
 static bool title_letter(int32_t cp)
@@ -112,9 +110,9 @@ static void put_fold(struct slm_buf *b, int32_t cp)
 static bool ignorable(int32_t cp)
 {
     const char *c = slm_utf8_category(cp);
-    return cp == '\'' || cp == '.' || cp == ':' || cp == '^' || cp == '`' || cp == 0xb7 || cp == 0x2019 ||
-           strcmp(c, "Mn") == 0 || strcmp(c, "Me") == 0 || strcmp(c, "Cf") == 0 || strcmp(c, "Lm") == 0 ||
-           strcmp(c, "Sk") == 0;
+    return cp == '\'' || cp == '.' || cp == ':' || cp == '^' || cp == '`' || cp == 0xb7 ||
+           cp == 0x2019 || strcmp(c, "Mn") == 0 || strcmp(c, "Me") == 0 ||
+           strcmp(c, "Cf") == 0 || strcmp(c, "Lm") == 0 || strcmp(c, "Sk") == 0;
 }
 
 /* Is the sigma at [i, i+2) of s the last letter of a word? */
@@ -202,8 +200,8 @@ static bool identifier(const struct jj_str *s)
         i += (size_t)slm_utf8_next(s->s + i, s->n - i, &cp);
         const char *c = cp < 0 ? "Cn" : slm_utf8_category(cp);
         bool start = cp == '_' || c[0] == 'L' || strcmp(c, "Nl") == 0;
-        if (!start && (at == 0 || !(strcmp(c, "Mn") == 0 || strcmp(c, "Mc") == 0 || strcmp(c, "Nd") == 0 ||
-                                    strcmp(c, "Pc") == 0)))
+        if (!start && (at == 0 || !(strcmp(c, "Mn") == 0 || strcmp(c, "Mc") == 0 ||
+                                    strcmp(c, "Nd") == 0 || strcmp(c, "Pc") == 0)))
             return false;
     }
     return s->n > 0;
@@ -216,7 +214,8 @@ static bool case_test(const struct jj_str *s, int id)
     int32_t cp;
     for (size_t i = 0; i < s->n;) {
         i += (size_t)slm_utf8_next(s->s + i, s->n - i, &cp);
-        bool up = cp >= 0 && (slm_jj_upper(cp) || title_letter(cp)), low = cp >= 0 && slm_jj_lower(cp);
+        bool up = cp >= 0 && (slm_jj_upper(cp) || title_letter(cp)),
+             low = cp >= 0 && slm_jj_lower(cp);
         if (id == MS_islower && up)
             return false;
         if (id == MS_isupper && (low || (up && title_letter(cp))))
@@ -237,7 +236,8 @@ static bool char_test(int32_t cp, int id)
     case MS_isalnum: return slm_jj_alnum(cp);
     case MS_isalpha: return slm_jj_alpha(cp);
     case MS_isascii: return cp < 0x80;
-    case MS_isdecimal: return cp < 0x80 ? slm_jj_digit(cp) : strcmp(slm_utf8_category(cp), "Nd") == 0;
+    case MS_isdecimal:
+        return cp < 0x80 ? slm_jj_digit(cp) : strcmp(slm_utf8_category(cp), "Nd") == 0;
     case MS_isdigit: return slm_jj_digit(cp);
     case MS_isnumeric: return slm_jj_numeric(cp);
     case MS_isprintable: return slm_jj_printable(cp);

@@ -1,7 +1,7 @@
 /* Equality, order and hashing as Python has them, the dict that stands on them, and sorting.
  *
- * 1, 1.0 and True are one key. Dicts keep insertion order: entries in an array, an open-addressed
- * index beside it; nothing is ever removed. */
+ * 1, 1.0 and True are one key. Dicts keep insertion order: entries in an array, an
+ * open-addressed index beside it; nothing is ever removed. */
 #include <math.h>
 #include <string.h>
 
@@ -75,14 +75,16 @@ int slm_jj_equal(struct jj_run *r, jj_val a, jj_val b)
     case T_UNDEF:
     case T_NONE: return 1;
     case T_STR:
-    case T_BYTES: return a.s == b.s || (a.s->n == b.s->n && memcmp(a.s->s, b.s->s, a.s->n) == 0);
+    case T_BYTES:
+        return a.s == b.s || (a.s->n == b.s->n && memcmp(a.s->s, b.s->s, a.s->n) == 0);
     case T_LIST:
     case T_TUPLE: return a.l == b.l ? 1 : equal_items(r, a, b);
     case T_DICT: return a.d == b.d ? 1 : equal_items(r, a, b);
     case T_RANGE:
         return a.r->n == b.r->n && (a.r->n == 0 || (a.r->start == b.r->start &&
                                                     (a.r->n == 1 || a.r->step == b.r->step)));
-    case T_VIEW: return a.v == b.v || (a.v->d == b.v->d && a.v->what == b.v->what && a.v->what != 1);
+    case T_VIEW:
+        return a.v == b.v || (a.v->d == b.v->d && a.v->what == b.v->what && a.v->what != 1);
     case T_FUNC: return a.func == b.func;
     case T_METHOD: return a.m->id == b.m->id && a.m->self.s == b.m->self.s;
     default: return a.s == b.s;
@@ -94,12 +96,13 @@ static int unordered(struct jj_run *r, const char *op, jj_val a, jj_val b)
     if (a.t == T_UNDEF || b.t == T_UNDEF)
         slm_jj_undef_error(r, a.t == T_UNDEF ? a : b);
     else
-        slm_jj_fail(r, SLM_E_TEMPLATE, "'%s' not supported between instances of '%s' and '%s'", op,
-                    slm_jj_type_name(a), slm_jj_type_name(b));
+        slm_jj_fail(r, SLM_E_TEMPLATE, "'%s' not supported between instances of '%s' and '%s'",
+                    op, slm_jj_type_name(a), slm_jj_type_name(b));
     return -1;
 }
 
-static int order_list(struct jj_run *r, int op, const struct jj_list *a, const struct jj_list *b)
+static int order_list(struct jj_run *r, int op, const struct jj_list *a,
+                      const struct jj_list *b)
 {
     size_t i = 0;
     if (!slm_jj_enter(r))
@@ -113,14 +116,18 @@ static int order_list(struct jj_run *r, int op, const struct jj_list *a, const s
     else if (same == 0)
         result = slm_jj_compare(r, op, a->v[i], b->v[i]);
     else
-        result = op == OP_LT ? a->n < b->n : op == OP_LE ? a->n <= b->n : op == OP_GT ? a->n > b->n : a->n >= b->n;
+        result = op == OP_LT   ? a->n < b->n
+                 : op == OP_LE ? a->n <= b->n
+                 : op == OP_GT ? a->n > b->n
+                               : a->n >= b->n;
     r->level--;
     return result;
 }
 
 static int order(struct jj_run *r, int op, jj_val a, jj_val b)
 {
-    static const char *const names[] = {[OP_LT] = "<", [OP_LE] = "<=", [OP_GT] = ">", [OP_GE] = ">="};
+    static const char *const names[] = {
+        [OP_LT] = "<", [OP_LE] = "<=", [OP_GT] = ">", [OP_GE] = ">="};
     int c;
     if (jj_is_num(a) && jj_is_num(b)) {
         c = compare_num(a, b);
@@ -141,10 +148,7 @@ static int order(struct jj_run *r, int op, jj_val a, jj_val b)
     return op == OP_LT ? c < 0 : op == OP_LE ? c <= 0 : op == OP_GT ? c > 0 : c >= 0;
 }
 
-int slm_jj_less(struct jj_run *r, jj_val a, jj_val b)
-{
-    return order(r, OP_LT, a, b);
-}
+int slm_jj_less(struct jj_run *r, jj_val a, jj_val b) { return order(r, OP_LT, a, b); }
 
 int slm_jj_compare(struct jj_run *r, int op, jj_val a, jj_val b)
 {
@@ -178,7 +182,8 @@ int slm_jj_contains(struct jj_run *r, jj_val item, jj_val in)
 {
     if (in.t == T_STR || in.t == T_BYTES) {
         if (item.t != in.t) {
-            slm_jj_fail(r, SLM_E_TEMPLATE, "'in <string>' requires string as left operand, not %s",
+            slm_jj_fail(r, SLM_E_TEMPLATE,
+                        "'in <string>' requires string as left operand, not %s",
                         slm_jj_type_name(item));
             return -1;
         }
@@ -193,7 +198,8 @@ int slm_jj_contains(struct jj_run *r, jj_val item, jj_val in)
         return slm_jj_get(r, d, item) ? 1 : r->code ? -1 : 0;
     }
     if (!slm_jj_iterable(in)) {
-        slm_jj_fail(r, SLM_E_TEMPLATE, "argument of type '%s' is not iterable", slm_jj_type_name(in));
+        slm_jj_fail(r, SLM_E_TEMPLATE, "argument of type '%s' is not iterable",
+                    slm_jj_type_name(in));
         return -1;
     }
     struct jj_iter *it = slm_jj_iter(r, in);
@@ -369,43 +375,50 @@ jj_val *slm_jj_get_str(struct jj_dict *d, const char *s, size_t n)
 }
 
 /* Merge sort of indexes, bottom up: stable, and an order that makes no sense cannot harm it. */
-static bool merge(struct jj_run *r, const jj_val *key, uint32_t *to, const uint32_t *from, size_t lo,
-                  size_t mid, size_t hi, bool reverse)
+struct merge {
+    const jj_val *key;
+    uint32_t *to, *from;
+    bool reverse;
+};
+
+static bool merge(struct jj_run *r, const struct merge *m, size_t lo, size_t mid, size_t hi)
 {
     size_t a = lo, b = mid;
     for (size_t k = lo; k < hi; k++) {
         int take_b = a >= mid;
-        if (!take_b && b < hi)
-            take_b = reverse ? slm_jj_less(r, key[from[a]], key[from[b]])
-                             : slm_jj_less(r, key[from[b]], key[from[a]]);
+        if (!take_b && b < hi) {
+            jj_val x = m->key[m->from[a]], y = m->key[m->from[b]];
+            take_b = m->reverse ? slm_jj_less(r, x, y) : slm_jj_less(r, y, x);
+        }
         if (take_b < 0 || !slm_jj_step(r, 1))
             return false;
-        to[k] = from[take_b ? b++ : a++];
+        m->to[k] = m->from[take_b ? b++ : a++];
     }
     return true;
 }
 
 bool slm_jj_sort(struct jj_run *r, jj_val *v, jj_val *keys, size_t n, bool reverse)
 {
-    uint32_t *a = slm_jj_new_n(r, n, sizeof *a), *b = slm_jj_new_n(r, n, sizeof *b), *t;
+    uint32_t *a = slm_jj_new_n(r, n, sizeof *a), *b = slm_jj_new_n(r, n, sizeof *b);
     jj_val *copy = slm_jj_new_n(r, n, sizeof *copy);
     if (!a || !b || !copy || n > UINT32_MAX)
         return false;
     for (size_t i = 0; i < n; i++)
         a[i] = (uint32_t)i;
+    struct merge m = {keys ? keys : v, b, a, reverse};
     for (size_t w = 1; w < n; w *= 2) {
         for (size_t lo = 0; lo < n; lo += 2 * w) {
             size_t mid = lo + w < n ? lo + w : n, hi = lo + 2 * w < n ? lo + 2 * w : n;
-            if (!merge(r, keys ? keys : v, b, a, lo, mid, hi, reverse))
+            if (!merge(r, &m, lo, mid, hi))
                 return false;
         }
-        t = a;
-        a = b;
-        b = t;
+        uint32_t *t = m.from;
+        m.from = m.to;
+        m.to = t;
     }
     if (n)
         memcpy(copy, v, n * sizeof *v);
     for (size_t i = 0; i < n; i++)
-        v[i] = copy[a[i]];
+        v[i] = copy[m.from[i]];
     return true;
 }

@@ -6,17 +6,19 @@
 static int global_func(const struct jj_str *name)
 {
     static const char *const names[F_COUNT] = {
-        [F_RANGE] = "range", [F_DICT] = "dict", [F_LIPSUM] = "lipsum", [F_CYCLER] = "cycler",
-        [F_JOINER] = "joiner", [F_NAMESPACE] = "namespace", [F_RAISE] = "raise_exception",
-        [F_STRFTIME] = "strftime_now"};
+        [F_RANGE] = "range",           [F_DICT] = "dict",
+        [F_LIPSUM] = "lipsum",         [F_CYCLER] = "cycler",
+        [F_JOINER] = "joiner",         [F_NAMESPACE] = "namespace",
+        [F_RAISE] = "raise_exception", [F_STRFTIME] = "strftime_now"};
     for (int i = 0; i < F_COUNT; i++)
         if (strlen(names[i]) == name->n && memcmp(names[i], name->s, name->n) == 0)
             return i;
     return -1;
 }
 
-/* A variable: frames from the inside out, then the caller's variables, then the globals. A frame
- * that says T_MISSING ends the search: the name is the scope's own and has no value yet. */
+/* A variable: frames from the inside out, then the caller's variables, then the globals. A
+ * frame that says T_MISSING ends the search: the name is the scope's own and has no value yet.
+ */
 jj_val slm_jj_lookup(struct jj_run *r, const struct jj_str *name)
 {
     size_t looked = 0;
@@ -40,7 +42,8 @@ jj_val slm_jj_lookup(struct jj_run *r, const struct jj_str *name)
 undefined:
     if (!slm_jj_step(r, looked / 64))
         return jj_failed();
-    return slm_jj_undef(r, (jj_val){.t = T_MISSING}, (jj_val){.t = T_STR, .s = (struct jj_str *)(uintptr_t)name});
+    return slm_jj_undef(r, (jj_val){.t = T_MISSING},
+                        (jj_val){.t = T_STR, .s = (struct jj_str *)(uintptr_t)name});
 }
 
 struct jj_frame *slm_jj_frame(struct jj_run *r, struct jj_frame *up)
@@ -93,7 +96,9 @@ static bool add_keyword(struct jj_run *r, struct jj_args *a, jj_val key, jj_val 
         a->kw = d.d;
     }
     if (key.t != T_STR || slm_jj_get(r, a->kw, key)) {
-        slm_jj_fail(r, SLM_E_TEMPLATE, key.t != T_STR ? "keywords must be strings" : "got multiple values for a keyword argument");
+        slm_jj_fail(r, SLM_E_TEMPLATE,
+                    key.t != T_STR ? "keywords must be strings"
+                                   : "got multiple values for a keyword argument");
         return false;
     }
     return slm_jj_put(r, a->kw, key, v);
@@ -117,7 +122,8 @@ static bool star_args(struct jj_run *r, const struct jj_node *n, struct jj_args 
         if (jj_bad(kw))
             return false;
         if (kw.t != T_DICT) {
-            slm_jj_fail(r, SLM_E_TEMPLATE, "argument after ** must be a mapping, not %s", slm_jj_type_name(kw));
+            slm_jj_fail(r, SLM_E_TEMPLATE, "argument after ** must be a mapping, not %s",
+                        slm_jj_type_name(kw));
             return false;
         }
         for (size_t i = 0; i < kw.d->n; i++)
@@ -135,7 +141,8 @@ static bool eval_args(struct jj_run *r, const struct jj_node *n, struct jj_args 
     if (n->c && !star_args(r, &(struct jj_node){.c = n->c}, a))
         return false;
     for (int i = 0; i < n->kids.n; i++) {
-        jj_val key = {.t = T_STR, .s = (struct jj_str *)(uintptr_t)n->names[i]}, v = slm_jj_eval(r, n->kids.v[i]);
+        jj_val key = {.t = T_STR, .s = (struct jj_str *)(uintptr_t)n->names[i]},
+               v = slm_jj_eval(r, n->kids.v[i]);
         if (jj_bad(v) || !add_keyword(r, a, key, v))
             return false;
     }
@@ -146,7 +153,8 @@ static jj_val eval_dict(struct jj_run *r, const struct jj_node *n)
 {
     jj_val d = slm_jj_dict(r);
     for (int i = 0; !jj_bad(d) && i < n->args.n; i++) {
-        jj_val k = slm_jj_eval(r, n->args.v[i]), v = jj_bad(k) ? k : slm_jj_eval(r, n->kids.v[i]);
+        jj_val k = slm_jj_eval(r, n->args.v[i]),
+               v = jj_bad(k) ? k : slm_jj_eval(r, n->kids.v[i]);
         if (jj_bad(v) || !slm_jj_put(r, d.d, k, v))
             return jj_failed();
     }
@@ -228,7 +236,8 @@ static jj_val eval_logic(struct jj_run *r, const struct jj_node *n)
         if (yes)
             return slm_jj_eval(r, n->b);
         return n->c ? slm_jj_eval(r, n->c)
-                    : slm_jj_undef_hint(r, "the inline if-expression evaluated to false and no else section was defined.");
+                    : slm_jj_undef_hint(r, "the inline if-expression evaluated to false and no "
+                                           "else section was defined.");
     }
 }
 
@@ -236,8 +245,9 @@ static jj_val eval_filter(struct jj_run *r, const struct jj_node *n)
 {
     struct jj_args a;
     if (n->id < 0)
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "No %s named '%.*s'.", n->kind == N_FILTER ? "filter" : "test",
-                           (int)n->name->n, n->name->s);
+        return slm_jj_fail(r, SLM_E_TEMPLATE, "No %s named '%.*s'.",
+                           n->kind == N_FILTER ? "filter" : "test", (int)n->name->n,
+                           n->name->s);
     jj_val v = slm_jj_eval(r, n->a);
     if (jj_bad(v) || !eval_args(r, n, &a))
         return jj_failed();

@@ -1,5 +1,5 @@
-/* The registry of filters, and the filters on text and numbers. Names, parameters and defaults are
- * Jinja's; `tojson` is the one Transformers puts in its place. */
+/* The registry of filters, and the filters on text and numbers. Names, parameters and defaults
+ * are Jinja's; `tojson` is the one Transformers puts in its place. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +12,8 @@ static bool int_arg(struct jj_run *r, jj_val v, const char *what, jj_int *out)
         return true;
     if (v.t == T_UNDEF)
         slm_jj_undef_error(r, v);
-    slm_jj_fail(r, SLM_E_TEMPLATE, "%s: an integer is required, not %s", what, slm_jj_type_name(v));
+    slm_jj_fail(r, SLM_E_TEMPLATE, "%s: an integer is required, not %s", what,
+                slm_jj_type_name(v));
     return false;
 }
 
@@ -31,7 +32,8 @@ static jj_val f_abs(struct jj_run *r, jj_val v, const struct jj_args *a)
     if (v.t == T_FLOAT)
         return jj_float(fabs(v.f));
     return v.t == T_UNDEF ? slm_jj_undef_error(r, v)
-                          : slm_jj_fail(r, SLM_E_TEMPLATE, "bad operand type for abs(): '%s'", slm_jj_type_name(v));
+                          : slm_jj_fail(r, SLM_E_TEMPLATE, "bad operand type for abs(): '%s'",
+                                        slm_jj_type_name(v));
 }
 
 static jj_val recase(struct jj_run *r, jj_val v, const struct jj_args *a, int how)
@@ -40,9 +42,18 @@ static jj_val recase(struct jj_run *r, jj_val v, const struct jj_args *a, int ho
     return jj_bad(v) ? v : slm_jj_recase(r, v, how);
 }
 
-static jj_val f_capitalize(struct jj_run *r, jj_val v, const struct jj_args *a) { return recase(r, v, a, CASE_CAPITAL); }
-static jj_val f_lower(struct jj_run *r, jj_val v, const struct jj_args *a) { return recase(r, v, a, CASE_LOWER); }
-static jj_val f_upper(struct jj_run *r, jj_val v, const struct jj_args *a) { return recase(r, v, a, CASE_UPPER); }
+static jj_val f_capitalize(struct jj_run *r, jj_val v, const struct jj_args *a)
+{
+    return recase(r, v, a, CASE_CAPITAL);
+}
+static jj_val f_lower(struct jj_run *r, jj_val v, const struct jj_args *a)
+{
+    return recase(r, v, a, CASE_LOWER);
+}
+static jj_val f_upper(struct jj_run *r, jj_val v, const struct jj_args *a)
+{
+    return recase(r, v, a, CASE_UPPER);
+}
 
 /* Words begin behind white space and - ( { [ <: the filter differs from the method here. */
 static jj_val f_title(struct jj_run *r, jj_val v, const struct jj_args *a)
@@ -79,7 +90,8 @@ static jj_val f_center(struct jj_run *r, jj_val v, const struct jj_args *a)
     static const struct jj_spec spec = {"center", "width", 0, 0};
     jj_val o;
     jj_int width = 80;
-    if (!slm_jj_bind(r, &spec, a, &o) || !int_arg(r, o, "center", &width) || jj_bad(v = slm_jj_soft_str(r, v)))
+    if (!slm_jj_bind(r, &spec, a, &o) || !int_arg(r, o, "center", &width) ||
+        jj_bad(v = slm_jj_soft_str(r, v)))
         return jj_failed();
     return slm_jj_justify(r, v, width, (jj_val){.t = T_MISSING}, 0);
 }
@@ -89,7 +101,8 @@ static jj_val f_default(struct jj_run *r, jj_val v, const struct jj_args *a)
     static const struct jj_spec spec = {"default", "default_value boolean", 0, 0};
     jj_val o[2];
     bool boolean, yes;
-    if (!slm_jj_bind(r, &spec, a, o) || !slm_jj_truth(r, o[1], &boolean) || !slm_jj_truth(r, v, &yes))
+    if (!slm_jj_bind(r, &spec, a, o) || !slm_jj_truth(r, o[1], &boolean) ||
+        !slm_jj_truth(r, v, &yes))
         return jj_failed();
     if (v.t != T_UNDEF && (!boolean || yes))
         return v;
@@ -109,8 +122,9 @@ static jj_val f_forceescape(struct jj_run *r, jj_val v, const struct jj_args *a)
 static jj_val f_filesize(struct jj_run *r, jj_val v, const struct jj_args *a)
 {
     static const struct jj_spec spec = {"filesizeformat", "binary", 0, 0};
-    static const char *const units[2][8] = {{"kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"},
-                                            {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"}};
+    static const char *const units[2][8] = {
+        {"kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"},
+        {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"}};
     jj_val o;
     bool binary;
     double f;
@@ -118,7 +132,8 @@ static jj_val f_filesize(struct jj_run *r, jj_val v, const struct jj_args *a)
     if (!slm_jj_bind(r, &spec, a, &o) || !slm_jj_truth(r, o, &binary))
         return jj_failed();
     if (!slm_jj_as_num(v, &f) && !(v.t == T_STR && slm_jj_parse_float(v.s->s, v.s->n, &f)))
-        return v.t == T_UNDEF ? slm_jj_undef_error(r, v) : slm_jj_fail(r, SLM_E_TEMPLATE, "could not convert to float");
+        return v.t == T_UNDEF ? slm_jj_undef_error(r, v)
+                              : slm_jj_fail(r, SLM_E_TEMPLATE, "could not convert to float");
     double base = binary ? 1024 : 1000, unit = base;
     if (f == 1)
         return slm_jj_strz(r, "1 Byte");
@@ -140,7 +155,8 @@ static jj_val f_format(struct jj_run *r, jj_val v, const struct jj_args *a)
 {
     jj_val values = {.t = T_DICT, .d = a->kw};
     if (a->n && a->kw && a->kw->n)
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "can't handle positional and keyword arguments at the same time");
+        return slm_jj_fail(r, SLM_E_TEMPLATE,
+                           "can't handle positional and keyword arguments at the same time");
     if (!a->kw || !a->kw->n) {
         values = slm_jj_list(r, T_TUPLE, a->n);
         for (size_t i = 0; !jj_bad(values) && i < a->n; i++)
@@ -157,10 +173,12 @@ static jj_val f_indent(struct jj_run *r, jj_val v, const struct jj_args *a)
     jj_int width = 4;
     bool first, blank, mark = v.mark;
     struct slm_buf b;
-    if (!slm_jj_bind(r, &spec, a, o) || !slm_jj_truth(r, o[1], &first) || !slm_jj_truth(r, o[2], &blank))
+    if (!slm_jj_bind(r, &spec, a, o) || !slm_jj_truth(r, o[1], &first) ||
+        !slm_jj_truth(r, o[2], &blank))
         return jj_failed();
-    if (o[0].t != T_STR && (!int_arg(r, o[0], "indent", &width) || jj_bad(o[0] = slm_jj_strz(r, " ")) ||
-                            jj_bad(o[0] = slm_jj_binary(r, OP_MUL, o[0], jj_of_int(width)))))
+    if (o[0].t != T_STR &&
+        (!int_arg(r, o[0], "indent", &width) || jj_bad(o[0] = slm_jj_strz(r, " ")) ||
+         jj_bad(o[0] = slm_jj_binary(r, OP_MUL, o[0], jj_of_int(width)))))
         return jj_failed();
     nl = slm_jj_strz(r, "\n");
     if (jj_bad(nl) || jj_bad(v = slm_jj_binary(r, OP_ADD, v, nl)))
@@ -194,7 +212,8 @@ static bool to_int(jj_val v, jj_int base, jj_int *out)
         return slm_jj_float_to_int(v.f, out);
     if (v.t != T_STR)
         return false;
-    if ((base == 0 || (base >= 2 && base <= 36)) && slm_jj_parse_int(v.s->s, v.s->n, (int)base, out))
+    if ((base == 0 || (base >= 2 && base <= 36)) &&
+        slm_jj_parse_int(v.s->s, v.s->n, (int)base, out))
         return true;
     return slm_jj_parse_float(v.s->s, v.s->n, &f) && slm_jj_float_to_int(f, out);
 }
@@ -232,16 +251,19 @@ static jj_val f_replace(struct jj_run *r, jj_val v, const struct jj_args *a)
     static const struct jj_spec spec = {"replace", "old new count", 2, 0};
     jj_val o[3];
     jj_int count = -1;
-    if (!slm_jj_bind(r, &spec, a, o) || (o[2].t != T_NONE && !int_arg(r, o[2], "replace", &count)))
+    if (!slm_jj_bind(r, &spec, a, o) ||
+        (o[2].t != T_NONE && !int_arg(r, o[2], "replace", &count)))
         return jj_failed();
-    bool old_mark = o[0].t == T_STR && o[0].mark, new_mark = o[1].t == T_STR && o[1].mark, mark = v.t == T_STR && v.mark;
+    bool old_mark = o[0].t == T_STR && o[0].mark, new_mark = o[1].t == T_STR && o[1].mark,
+         mark = v.t == T_STR && v.mark;
     if (!r->autoescape)
         v = slm_jj_to_str(r, v);
     else
         v = old_mark || (new_mark && !mark) ? slm_jj_escape(r, v) : slm_jj_soft_str(r, v);
     o[0] = slm_jj_soft_str(r, o[0]);
     o[1] = r->autoescape ? slm_jj_soft_str(r, o[1]) : slm_jj_to_str(r, o[1]);
-    return jj_bad(v) || jj_bad(o[0]) || jj_bad(o[1]) ? jj_failed() : slm_jj_replace(r, v, o[0], o[1], count);
+    return jj_bad(v) || jj_bad(o[0]) || jj_bad(o[1]) ? jj_failed()
+                                                     : slm_jj_replace(r, v, o[0], o[1], count);
 }
 
 /* Python's round(): half to even, and on the decimal digits that the float really has. */
@@ -263,8 +285,10 @@ static jj_val round_common(struct jj_run *r, jj_val v, jj_int precision, bool ha
         return jj_float(n * p);
     }
     if (!slm_jj_as_int(v, &i))
-        return v.t == T_UNDEF ? slm_jj_undef_error(r, v)
-                              : slm_jj_fail(r, SLM_E_TEMPLATE, "type %s doesn't define __round__ method", slm_jj_type_name(v));
+        return v.t == T_UNDEF
+                   ? slm_jj_undef_error(r, v)
+                   : slm_jj_fail(r, SLM_E_TEMPLATE, "type %s doesn't define __round__ method",
+                                 slm_jj_type_name(v));
     if (!has || precision >= 0)
         return jj_of_int(i);
     while (precision++ < 0)
@@ -298,7 +322,8 @@ static jj_val f_round(struct jj_run *r, jj_val v, const struct jj_args *a)
     if (jj_bad(scaled))
         return scaled;
     if (!slm_jj_as_num(scaled, &f))
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "must be real number, not %s", slm_jj_type_name(scaled));
+        return slm_jj_fail(r, SLM_E_TEMPLATE, "must be real number, not %s",
+                           slm_jj_type_name(scaled));
     whole = scaled;
     if (scaled.t == T_FLOAT) {
         jj_int i;
@@ -342,17 +367,20 @@ static jj_val f_truncate(struct jj_run *r, jj_val v, const struct jj_args *a)
     jj_val o[4], bounds[3] = {jj_none(), jj_none(), jj_none()};
     jj_int length = 255, leeway = 5, end;
     bool kill;
-    if (!slm_jj_bind(r, &spec, a, o) || !int_arg(r, o[0], "truncate", &length) || !slm_jj_truth(r, o[1], &kill) ||
+    if (!slm_jj_bind(r, &spec, a, o) || !int_arg(r, o[0], "truncate", &length) ||
+        !slm_jj_truth(r, o[1], &kill) ||
         (o[3].t != T_NONE && !int_arg(r, o[3], "truncate", &leeway)))
         return jj_failed();
     if (o[2].t == T_MISSING)
         o[2] = slm_jj_strz(r, "...");
     end = slm_jj_len(r, o[2]);
     if (jj_bad(o[2]) || end < 0 || length < end || leeway < 0)
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "truncate: expected length >= %d and leeway >= 0", (int)end);
+        return slm_jj_fail(r, SLM_E_TEMPLATE, "truncate: expected length >= %d and leeway >= 0",
+                           (int)end);
     jj_int n = slm_jj_len(r, v);
     if (n < 0)
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "object of type '%s' has no len()", slm_jj_type_name(v));
+        return slm_jj_fail(r, SLM_E_TEMPLATE, "object of type '%s' has no len()",
+                           slm_jj_type_name(v));
     if (n <= length + leeway)
         return v;
     bounds[1] = jj_of_int(length - end);
@@ -372,7 +400,9 @@ static void put_url(struct slm_buf *b, const struct jj_str *s, bool query)
 {
     for (size_t i = 0; i < s->n; i++) {
         unsigned char c = (unsigned char)s->s[i];
-        bool plain = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z' && c < 128) || (c && strchr("_.-~", c));
+        bool plain = (c >= '0' && c <= '9') ||
+                     ((c | 32) >= 'a' && (c | 32) <= 'z' && c < 128) ||
+                     (c && strchr("_.-~", c));
         if (plain || (c == '/' && !query))
             slm_buf_putc(b, (char)c);
         else if (c == ' ' && query)
@@ -447,7 +477,8 @@ static jj_val f_xmlattr(struct jj_run *r, jj_val v, const struct jj_args *a)
     if (!slm_jj_bind(r, &spec, a, &o) || (o.t != T_MISSING && !slm_jj_truth(r, o, &space)))
         return jj_failed();
     if (v.t != T_DICT)
-        return v.t == T_UNDEF ? slm_jj_undef_error(r, v) : slm_jj_fail(r, SLM_E_TEMPLATE, "xmlattr: wants a mapping");
+        return v.t == T_UNDEF ? slm_jj_undef_error(r, v)
+                              : slm_jj_fail(r, SLM_E_TEMPLATE, "xmlattr: wants a mapping");
     slm_jj_buf(r, &b);
     for (size_t i = 0; i < v.d->n && !r->code; i++) {
         struct jj_entry *e = &v.d->e[i];
@@ -472,12 +503,34 @@ static jj_val f_xmlattr(struct jj_run *r, jj_val v, const struct jj_args *a)
 }
 
 static const struct jj_filter text_filters[] = {
-    {"abs", f_abs}, {"capitalize", f_capitalize}, {"center", f_center}, {"d", f_default}, {"default", f_default},
-    {"e", f_escape}, {"escape", f_escape}, {"filesizeformat", f_filesize}, {"float", f_float},
-    {"forceescape", f_forceescape}, {"format", f_format}, {"indent", f_indent}, {"int", f_int}, {"lower", f_lower},
-    {"replace", f_replace}, {"round", f_round}, {"safe", f_safe}, {"string", f_string}, {"striptags", f_striptags},
-    {"title", f_title}, {"tojson", slm_jj_tojson}, {"trim", f_trim}, {"truncate", f_truncate}, {"upper", f_upper},
-    {"urlencode", f_urlencode}, {"urlize", slm_jj_urlize}, {"wordcount", f_wordcount}, {"wordwrap", slm_jj_wordwrap},
+    {"abs", f_abs},
+    {"capitalize", f_capitalize},
+    {"center", f_center},
+    {"d", f_default},
+    {"default", f_default},
+    {"e", f_escape},
+    {"escape", f_escape},
+    {"filesizeformat", f_filesize},
+    {"float", f_float},
+    {"forceescape", f_forceescape},
+    {"format", f_format},
+    {"indent", f_indent},
+    {"int", f_int},
+    {"lower", f_lower},
+    {"replace", f_replace},
+    {"round", f_round},
+    {"safe", f_safe},
+    {"string", f_string},
+    {"striptags", f_striptags},
+    {"title", f_title},
+    {"tojson", slm_jj_tojson},
+    {"trim", f_trim},
+    {"truncate", f_truncate},
+    {"upper", f_upper},
+    {"urlencode", f_urlencode},
+    {"urlize", slm_jj_urlize},
+    {"wordcount", f_wordcount},
+    {"wordwrap", slm_jj_wordwrap},
     {"xmlattr", f_xmlattr},
 };
 enum { TEXT_COUNT = sizeof text_filters / sizeof *text_filters };
@@ -485,7 +538,8 @@ enum { TEXT_COUNT = sizeof text_filters / sizeof *text_filters };
 int slm_jj_filter_find(const char *name, size_t n)
 {
     for (int i = 0; i < TEXT_COUNT + slm_jj_seq_filter_count; i++) {
-        const char *have = i < TEXT_COUNT ? text_filters[i].name : slm_jj_seq_filters[i - TEXT_COUNT].name;
+        const char *have =
+            i < TEXT_COUNT ? text_filters[i].name : slm_jj_seq_filters[i - TEXT_COUNT].name;
         if (strlen(have) == n && memcmp(have, name, n) == 0)
             return i;
     }
@@ -496,7 +550,8 @@ jj_val slm_jj_filter(struct jj_run *r, int id, jj_val v, const struct jj_args *a
 {
     if (!slm_jj_step(r, 1) || !slm_jj_enter(r))
         return jj_failed();
-    v = (id < TEXT_COUNT ? text_filters[id].fn : slm_jj_seq_filters[id - TEXT_COUNT].fn)(r, v, a);
+    v = (id < TEXT_COUNT ? text_filters[id].fn : slm_jj_seq_filters[id - TEXT_COUNT].fn)(r, v,
+                                                                                         a);
     r->level--;
     return v;
 }
@@ -508,5 +563,6 @@ jj_val slm_jj_filter_named(struct jj_run *r, jj_val name, jj_val v, const struct
         return slm_jj_filter(r, id, v, a);
     if (name.t != T_STR)
         return slm_jj_fail(r, SLM_E_TEMPLATE, "No filter of that name");
-    return slm_jj_fail(r, SLM_E_TEMPLATE, "No filter named '%.*s'.", (int)(name.s->n > 80 ? 80 : name.s->n), name.s->s);
+    return slm_jj_fail(r, SLM_E_TEMPLATE, "No filter named '%.*s'.",
+                       (int)(name.s->n > 80 ? 80 : name.s->n), name.s->s);
 }

@@ -11,7 +11,8 @@ static bool int_arg(struct jj_run *r, jj_val v, const char *what, jj_int *out)
         return true;
     if (v.t == T_UNDEF)
         slm_jj_undef_error(r, v);
-    slm_jj_fail(r, SLM_E_TEMPLATE, "%s: an integer is required, not %s", what, slm_jj_type_name(v));
+    slm_jj_fail(r, SLM_E_TEMPLATE, "%s: an integer is required, not %s", what,
+                slm_jj_type_name(v));
     return false;
 }
 
@@ -53,8 +54,9 @@ static jj_val f_sort(struct jj_run *r, jj_val v, const struct jj_args *a)
     static const struct jj_spec spec = {"sort", "reverse case_sensitive attribute", 0, 0};
     jj_val o[3], list, *keys;
     bool reverse, sensitive;
-    if (!slm_jj_bind(r, &spec, a, o) || !slm_jj_truth(r, o[0], &reverse) || !slm_jj_truth(r, o[1], &sensitive) ||
-        jj_bad(list = slm_jj_collect(r, v, T_LIST)) || !(keys = slm_jj_new_n(r, list.l->n, sizeof *keys)))
+    if (!slm_jj_bind(r, &spec, a, o) || !slm_jj_truth(r, o[0], &reverse) ||
+        !slm_jj_truth(r, o[1], &sensitive) || jj_bad(list = slm_jj_collect(r, v, T_LIST)) ||
+        !(keys = slm_jj_new_n(r, list.l->n, sizeof *keys)))
         return jj_failed();
     for (size_t i = 0; i < list.l->n; i++)
         if (jj_bad(keys[i] = multi_key(r, list.l->v[i], o[2], sensitive)))
@@ -67,21 +69,27 @@ static jj_val f_dictsort(struct jj_run *r, jj_val v, const struct jj_args *a)
     static const struct jj_spec spec = {"dictsort", "case_sensitive by reverse", 0, 0};
     jj_val o[3], list, *keys;
     bool sensitive, reverse;
-    if (!slm_jj_bind(r, &spec, a, o) || !slm_jj_truth(r, o[0], &sensitive) || !slm_jj_truth(r, o[2], &reverse))
+    if (!slm_jj_bind(r, &spec, a, o) || !slm_jj_truth(r, o[0], &sensitive) ||
+        !slm_jj_truth(r, o[2], &reverse))
         return jj_failed();
     bool by_value = slm_jj_is(o[1], "value");
     if (o[1].t != T_MISSING && !by_value && !slm_jj_is(o[1], "key"))
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "You can only sort by either \"key\" or \"value\"");
+        return slm_jj_fail(r, SLM_E_TEMPLATE,
+                           "You can only sort by either \"key\" or \"value\"");
     if (v.t != T_DICT)
-        return v.t == T_UNDEF ? slm_jj_undef_error(r, v)
-                              : slm_jj_fail(r, SLM_E_TEMPLATE, "'%s' object has no attribute 'items'", slm_jj_type_name(v));
+        return v.t == T_UNDEF
+                   ? slm_jj_undef_error(r, v)
+                   : slm_jj_fail(r, SLM_E_TEMPLATE, "'%s' object has no attribute 'items'",
+                                 slm_jj_type_name(v));
     list = slm_jj_list(r, T_LIST, v.d->n);
     keys = slm_jj_new_n(r, v.d->n, sizeof *keys);
     if (jj_bad(list) || !keys)
         return jj_failed();
     for (size_t i = 0; i < v.d->n; i++) {
         jj_val pair = slm_jj_pair(r, v.d->e[i].k, v.d->e[i].v);
-        keys[i] = jj_bad(pair) ? pair : key_of(r, by_value ? v.d->e[i].v : v.d->e[i].k, missing, missing, sensitive);
+        keys[i] = jj_bad(pair) ? pair
+                               : key_of(r, by_value ? v.d->e[i].v : v.d->e[i].k, missing,
+                                        missing, sensitive);
         if (jj_bad(keys[i]))
             return jj_failed();
         list.l->v[list.l->n++] = pair;
@@ -130,11 +138,18 @@ static jj_val min_max(struct jj_run *r, jj_val v, const struct jj_args *a, bool 
     }
     if (more < 0)
         return jj_failed();
-    return best.t == T_MISSING ? slm_jj_undef_hint(r, "No aggregated item, sequence was empty.") : best;
+    return best.t == T_MISSING ? slm_jj_undef_hint(r, "No aggregated item, sequence was empty.")
+                               : best;
 }
 
-static jj_val f_min(struct jj_run *r, jj_val v, const struct jj_args *a) { return min_max(r, v, a, false); }
-static jj_val f_max(struct jj_run *r, jj_val v, const struct jj_args *a) { return min_max(r, v, a, true); }
+static jj_val f_min(struct jj_run *r, jj_val v, const struct jj_args *a)
+{
+    return min_max(r, v, a, false);
+}
+static jj_val f_max(struct jj_run *r, jj_val v, const struct jj_args *a)
+{
+    return min_max(r, v, a, true);
+}
 
 static jj_val f_groupby(struct jj_run *r, jj_val v, const struct jj_args *a)
 {
@@ -142,10 +157,12 @@ static jj_val f_groupby(struct jj_run *r, jj_val v, const struct jj_args *a)
     jj_val o[3], list, groups, *keys, *copy;
     bool sensitive;
     if (!slm_jj_bind(r, &spec, a, o) || !slm_jj_truth(r, o[2], &sensitive) ||
-        jj_bad(list = slm_jj_collect(r, v, T_LIST)) || jj_bad(groups = slm_jj_list(r, T_LIST, 0)))
+        jj_bad(list = slm_jj_collect(r, v, T_LIST)) ||
+        jj_bad(groups = slm_jj_list(r, T_LIST, 0)))
         return jj_failed();
     size_t n = list.l->n;
-    if (!(keys = slm_jj_new_n(r, n, sizeof *keys)) || !(copy = slm_jj_new_n(r, n, sizeof *copy)))
+    if (!(keys = slm_jj_new_n(r, n, sizeof *keys)) ||
+        !(copy = slm_jj_new_n(r, n, sizeof *copy)))
         return jj_failed();
     for (size_t i = 0; i < n; i++)
         if (jj_bad(keys[i] = copy[i] = key_of(r, list.l->v[i], o[0], o[1], sensitive)))
@@ -155,7 +172,8 @@ static jj_val f_groupby(struct jj_run *r, jj_val v, const struct jj_args *a)
     for (size_t i = 0, hi; i < n; i = hi) {
         jj_val members = slm_jj_list(r, T_LIST, 0);
         int same = 1;
-        for (hi = i; hi < n && (hi == i || (same = slm_jj_equal(r, copy[i], copy[hi])) > 0); hi++)
+        for (hi = i; hi < n && (hi == i || (same = slm_jj_equal(r, copy[i], copy[hi])) > 0);
+             hi++)
             if (jj_bad(members) || !slm_jj_push(r, members.l, list.l->v[hi]))
                 return jj_failed();
         jj_val key = sensitive ? copy[i] : slm_jj_path(r, list.l->v[i], o[0], o[1]);
@@ -211,15 +229,19 @@ static jj_val f_last(struct jj_run *r, jj_val v, const struct jj_args *a)
     if (!slm_jj_no_kw(r, a, "last", 0, 0))
         return jj_failed();
     if (v.t == T_STR)
-        return v.s->n ? slm_jj_getitem(r, v, jj_of_int(-1)) : slm_jj_undef_hint(r, "No last item, sequence was empty.");
+        return v.s->n ? slm_jj_getitem(r, v, jj_of_int(-1))
+                      : slm_jj_undef_hint(r, "No last item, sequence was empty.");
     if (v.t == T_UNDEF)
         return slm_jj_undef_error(r, v);
     if (!jj_is_seq(v) && v.t != T_DICT && v.t != T_RANGE && v.t != T_VIEW)
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "'%s' object is not reversible", slm_jj_type_name(v));
+        return slm_jj_fail(r, SLM_E_TEMPLATE, "'%s' object is not reversible",
+                           slm_jj_type_name(v));
     struct jj_iter *it = slm_jj_generator(r, I_REVERSED, v);
     jj_val item;
     int more = it ? slm_jj_next(r, it, &item) : -1;
-    return more < 0 ? jj_failed() : more ? item : slm_jj_undef_hint(r, "No last item, sequence was empty.");
+    return more < 0 ? jj_failed()
+           : more   ? item
+                    : slm_jj_undef_hint(r, "No last item, sequence was empty.");
 }
 
 static jj_val f_reverse(struct jj_run *r, jj_val v, const struct jj_args *a)
@@ -232,7 +254,9 @@ static jj_val f_reverse(struct jj_run *r, jj_val v, const struct jj_args *a)
     if (jj_is_seq(v) || v.t == T_DICT || v.t == T_RANGE || v.t == T_VIEW) {
         struct jj_iter *it = slm_jj_generator(r, I_REVERSED, v);
         if (it)
-            it->type = v.t == T_LIST ? "list_reverseiterator" : v.t == T_TUPLE ? "reversed" : "reverseiterator";
+            it->type = v.t == T_LIST    ? "list_reverseiterator"
+                       : v.t == T_TUPLE ? "reversed"
+                                        : "reverseiterator";
         return iterator(it);
     }
     if (!slm_jj_iterable(v))
@@ -246,7 +270,9 @@ static jj_val f_length(struct jj_run *r, jj_val v, const struct jj_args *a)
     if (!slm_jj_no_kw(r, a, "len", 0, 0))
         return jj_failed();
     jj_int n = slm_jj_len(r, v);
-    return n < 0 ? slm_jj_fail(r, SLM_E_TEMPLATE, "object of type '%s' has no len()", slm_jj_type_name(v)) : jj_of_int(n);
+    return n < 0 ? slm_jj_fail(r, SLM_E_TEMPLATE, "object of type '%s' has no len()",
+                               slm_jj_type_name(v))
+                 : jj_of_int(n);
 }
 
 static jj_val f_list(struct jj_run *r, jj_val v, const struct jj_args *a)
@@ -256,7 +282,8 @@ static jj_val f_list(struct jj_run *r, jj_val v, const struct jj_args *a)
 
 static jj_val f_items(struct jj_run *r, jj_val v, const struct jj_args *a)
 {
-    return slm_jj_no_kw(r, a, "items", 0, 0) ? iterator(slm_jj_generator(r, I_ITEMS, v)) : jj_failed();
+    return slm_jj_no_kw(r, a, "items", 0, 0) ? iterator(slm_jj_generator(r, I_ITEMS, v))
+                                             : jj_failed();
 }
 
 /* The arguments of a call without the first `skip`. */
@@ -287,7 +314,8 @@ static jj_val f_map(struct jj_run *r, jj_val v, const struct jj_args *a)
     return iterator(it);
 }
 
-static jj_val select(struct jj_run *r, jj_val v, const struct jj_args *a, bool negate, bool attr)
+static jj_val select(struct jj_run *r, jj_val v, const struct jj_args *a, bool negate,
+                     bool attr)
 {
     struct jj_iter *it = slm_jj_generator(r, I_SELECT, v);
     size_t off = attr;
@@ -296,7 +324,8 @@ static jj_val select(struct jj_run *r, jj_val v, const struct jj_args *a, bool n
     it->negate = negate;
     it->attr = attr;
     if (attr && !a->n) {
-        /* the missing attribute is found out when the generator runs, and then only if it has work */
+        /* the missing attribute is found out when the generator runs, and then only if it has
+         * work */
         it->key = jj_none();
         it->fill = missing;
         return iterator(it);
@@ -307,14 +336,27 @@ static jj_val select(struct jj_run *r, jj_val v, const struct jj_args *a, bool n
     return iterator(it);
 }
 
-static jj_val f_select(struct jj_run *r, jj_val v, const struct jj_args *a) { return select(r, v, a, false, false); }
-static jj_val f_reject(struct jj_run *r, jj_val v, const struct jj_args *a) { return select(r, v, a, true, false); }
-static jj_val f_selectattr(struct jj_run *r, jj_val v, const struct jj_args *a) { return select(r, v, a, false, true); }
-static jj_val f_rejectattr(struct jj_run *r, jj_val v, const struct jj_args *a) { return select(r, v, a, true, true); }
+static jj_val f_select(struct jj_run *r, jj_val v, const struct jj_args *a)
+{
+    return select(r, v, a, false, false);
+}
+static jj_val f_reject(struct jj_run *r, jj_val v, const struct jj_args *a)
+{
+    return select(r, v, a, true, false);
+}
+static jj_val f_selectattr(struct jj_run *r, jj_val v, const struct jj_args *a)
+{
+    return select(r, v, a, false, true);
+}
+static jj_val f_rejectattr(struct jj_run *r, jj_val v, const struct jj_args *a)
+{
+    return select(r, v, a, true, true);
+}
 
 static jj_val chunks(struct jj_run *r, jj_val v, const struct jj_args *a, int kind)
 {
-    static const struct jj_spec batch = {"batch", "linecount fill_with", 1, 0}, slice = {"slice", "slices fill_with", 1, 0};
+    static const struct jj_spec batch = {"batch", "linecount fill_with", 1, 0},
+                                slice = {"slice", "slices fill_with", 1, 0};
     jj_val o[2];
     struct jj_iter *it = slm_jj_generator(r, kind, v);
     if (!it || !slm_jj_bind(r, kind == I_BATCH ? &batch : &slice, a, o))
@@ -328,8 +370,14 @@ static jj_val chunks(struct jj_run *r, jj_val v, const struct jj_args *a, int ki
     return iterator(it);
 }
 
-static jj_val f_batch(struct jj_run *r, jj_val v, const struct jj_args *a) { return chunks(r, v, a, I_BATCH); }
-static jj_val f_slice(struct jj_run *r, jj_val v, const struct jj_args *a) { return chunks(r, v, a, I_SLICE); }
+static jj_val f_batch(struct jj_run *r, jj_val v, const struct jj_args *a)
+{
+    return chunks(r, v, a, I_BATCH);
+}
+static jj_val f_slice(struct jj_run *r, jj_val v, const struct jj_args *a)
+{
+    return chunks(r, v, a, I_SLICE);
+}
 
 static jj_val f_sum(struct jj_run *r, jj_val v, const struct jj_args *a)
 {
@@ -339,7 +387,8 @@ static jj_val f_sum(struct jj_run *r, jj_val v, const struct jj_args *a)
         return jj_failed();
     jj_val total = o[1].t == T_MISSING ? jj_of_int(0) : o[1];
     if (total.t == T_STR)
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "sum() can't sum strings [use ''.join(seq) instead]");
+        return slm_jj_fail(r, SLM_E_TEMPLATE,
+                           "sum() can't sum strings [use ''.join(seq) instead]");
     struct jj_iter *it = slm_jj_iter(r, v);
     int more = it ? 0 : -1;
     while (it && (more = slm_jj_next(r, it, &item)) > 0) {
@@ -357,7 +406,8 @@ static jj_val f_attr(struct jj_run *r, jj_val v, const struct jj_args *a)
     if (!slm_jj_bind(r, &spec, a, &o))
         return jj_failed();
     if (o.t != T_STR)
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "attribute name must be string, not '%s'", slm_jj_type_name(o));
+        return slm_jj_fail(r, SLM_E_TEMPLATE, "attribute name must be string, not '%s'",
+                           slm_jj_type_name(o));
     jj_val got = slm_jj_getattr(r, v, o.s);
     /* an item of that name does not count here */
     if (v.t == T_DICT && got.t != T_UNDEF && got.t != T_METHOD && !jj_bad(got))
@@ -371,7 +421,8 @@ static jj_val f_random(struct jj_run *r, jj_val v, const struct jj_args *a)
         return jj_failed();
     jj_int n = slm_jj_len(r, v);
     if (n < 0 || v.t == T_VIEW)
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "object of type '%s' has no len()", slm_jj_type_name(v));
+        return slm_jj_fail(r, SLM_E_TEMPLATE, "object of type '%s' has no len()",
+                           slm_jj_type_name(v));
     if (n == 0)
         return slm_jj_undef_hint(r, "No random item, sequence was empty.");
     return slm_jj_getitem(r, v, jj_of_int((jj_int)slm_rng_below(&r->rng, (uint64_t)n)));
@@ -388,10 +439,14 @@ static jj_val f_pprint(struct jj_run *r, jj_val v, const struct jj_args *a)
 }
 
 const struct jj_filter slm_jj_seq_filters[] = {
-    {"attr", f_attr}, {"batch", f_batch}, {"count", f_length}, {"dictsort", f_dictsort}, {"first", f_first},
-    {"groupby", f_groupby}, {"items", f_items}, {"join", f_join}, {"last", f_last}, {"length", f_length},
-    {"list", f_list}, {"map", f_map}, {"max", f_max}, {"min", f_min}, {"pprint", f_pprint}, {"random", f_random},
-    {"reject", f_reject}, {"rejectattr", f_rejectattr}, {"reverse", f_reverse}, {"select", f_select},
-    {"selectattr", f_selectattr}, {"slice", f_slice}, {"sort", f_sort}, {"sum", f_sum}, {"unique", f_unique},
+    {"attr", f_attr},         {"batch", f_batch},   {"count", f_length},
+    {"dictsort", f_dictsort}, {"first", f_first},   {"groupby", f_groupby},
+    {"items", f_items},       {"join", f_join},     {"last", f_last},
+    {"length", f_length},     {"list", f_list},     {"map", f_map},
+    {"max", f_max},           {"min", f_min},       {"pprint", f_pprint},
+    {"random", f_random},     {"reject", f_reject}, {"rejectattr", f_rejectattr},
+    {"reverse", f_reverse},   {"select", f_select}, {"selectattr", f_selectattr},
+    {"slice", f_slice},       {"sort", f_sort},     {"sum", f_sum},
+    {"unique", f_unique},
 };
 const int slm_jj_seq_filter_count = sizeof slm_jj_seq_filters / sizeof *slm_jj_seq_filters;

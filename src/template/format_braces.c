@@ -18,7 +18,7 @@ struct spec {
 struct braces {
     struct jj_run *r;
     const struct jj_args *a;
-    jj_int next;     /* automatic numbering; -1 once fields are numbered by hand */
+    jj_int next; /* automatic numbering; -1 once fields are numbered by hand */
     bool mark;
 };
 
@@ -87,7 +87,8 @@ static void put_padding(struct slm_buf *b, const struct spec *o, jj_int n)
         slm_buf_puts(b, o->fill);
 }
 
-static void put_aligned(struct slm_buf *b, const struct spec *o, const char *sign, const char *s, size_t n, char align)
+static void put_aligned(struct slm_buf *b, const struct spec *o, const char *sign,
+                        const char *s, size_t n, char align)
 {
     jj_int pad = o->width - (jj_int)slm_utf8_count(s, n) - (jj_int)strlen(sign);
     jj_int left = pad <= 0 ? 0 : align == '>' ? pad : align == '^' ? pad / 2 : 0;
@@ -102,7 +103,8 @@ static void put_aligned(struct slm_buf *b, const struct spec *o, const char *sig
 
 static bool format_text(struct jj_run *r, struct slm_buf *b, jj_val v, const struct spec *o)
 {
-    if ((o->type && o->type != 's') || o->sign || o->alt || o->group || (o->align == '=' && !o->zero))
+    if ((o->type && o->type != 's') || o->sign || o->alt || o->group ||
+        (o->align == '=' && !o->zero))
         return fail(r, "Invalid format specifier for a string");
     size_t n = o->precision < 0 ? v.s->n : slm_jj_offset(v.s, (size_t)o->precision);
     put_aligned(b, o, "", v.s->s, n, o->align && o->align != '=' ? o->align : '<');
@@ -110,10 +112,12 @@ static bool format_text(struct jj_run *r, struct slm_buf *b, jj_val v, const str
 }
 
 /* Digits with separators; with zero padding, as many zeros in front as the width asks for. */
-static void put_grouped(struct slm_buf *b, const struct spec *o, const char *s, size_t n, size_t room)
+static void put_grouped(struct slm_buf *b, const struct spec *o, const char *s, size_t n,
+                        size_t room)
 {
     size_t whole = 0, every = o->type && strchr("boxX", o->type) ? 4 : 3, zeros = 0;
-    while (whole < n && ((s[whole] >= '0' && s[whole] <= '9') || (every == 4 && ((s[whole] | 32) >= 'a' && (s[whole] | 32) <= 'f'))))
+    while (whole < n && ((s[whole] >= '0' && s[whole] <= '9') ||
+                         (every == 4 && ((s[whole] | 32) >= 'a' && (s[whole] | 32) <= 'f'))))
         whole++;
     if (o->align == '=' && o->fill[0] == '0')
         while (whole + zeros + (whole + zeros - 1) / every + (n - whole) < room)
@@ -127,12 +131,17 @@ static void put_grouped(struct slm_buf *b, const struct spec *o, const char *s, 
     slm_buf_put(b, s + whole, n - whole);
 }
 
-static void put_number(struct jj_run *r, struct slm_buf *b, const struct spec *o, bool neg, const char *prefix,
-                       const struct slm_buf *body)
+static void put_number(struct jj_run *r, struct slm_buf *b, const struct spec *o, bool neg,
+                       const char *prefix, const struct slm_buf *body)
 {
     char sign[8];
     struct slm_buf g;
-    snprintf(sign, sizeof sign, "%s%s", neg ? "-" : o->sign == '+' ? "+" : o->sign == ' ' ? " " : "", prefix);
+    snprintf(sign, sizeof sign, "%s%s",
+             neg              ? "-"
+             : o->sign == '+' ? "+"
+             : o->sign == ' ' ? " "
+                              : "",
+             prefix);
     slm_jj_buf(r, &g);
     size_t room = o->width > (jj_int)strlen(sign) ? (size_t)o->width - strlen(sign) : 0;
     if (o->group)
@@ -147,7 +156,10 @@ static bool format_int(struct jj_run *r, struct slm_buf *b, jj_int i, const stru
 {
     char s[140];
     size_t k = sizeof s;
-    unsigned base = o->type == 'b' ? 2 : o->type == 'o' ? 8 : o->type == 'x' || o->type == 'X' ? 16 : 10;
+    unsigned base = o->type == 'b'                     ? 2
+                    : o->type == 'o'                   ? 8
+                    : o->type == 'x' || o->type == 'X' ? 16
+                                                       : 10;
     jj_uint u = i < 0 ? -(jj_uint)i : (jj_uint)i;
     struct slm_buf body;
     if (o->precision >= 0)
@@ -166,7 +178,11 @@ static bool format_int(struct jj_run *r, struct slm_buf *b, jj_int i, const stru
         } while (u);
         slm_buf_put(&body, s + k, sizeof s - k);
     }
-    const char *prefix = !o->alt || base == 10 ? "" : base == 2 ? "0b" : base == 8 ? "0o" : o->type == 'x' ? "0x" : "0X";
+    const char *prefix = !o->alt || base == 10 ? ""
+                         : base == 2           ? "0b"
+                         : base == 8           ? "0o"
+                         : o->type == 'x'      ? "0x"
+                                               : "0X";
     put_number(r, b, o, i < 0, prefix, &body);
     slm_buf_release(&body);
     return true;
@@ -187,11 +203,13 @@ static bool format_float(struct jj_run *r, struct slm_buf *b, double f, const st
         if (ok && !memchr(body.s, '.', body.n) && !memchr(body.s, 'e', body.n) && isfinite(f))
             slm_buf_puts(&body, ".0");
     } else if (type == '%') {
-        ok = slm_jj_put_fixed(r, &body, f * 100, o->precision < 0 ? 6 : (int)o->precision, 'f', o->alt);
+        ok = slm_jj_put_fixed(r, &body, f * 100, o->precision < 0 ? 6 : (int)o->precision, 'f',
+                              o->alt);
         slm_buf_putc(&body, '%');
     } else {
         int precision = o->precision < 0 ? 6 : (int)o->precision;
-        ok = slm_jj_put_fixed(r, &body, f, precision == 0 && (type | 32) == 'g' ? 1 : precision, type, o->alt);
+        ok = slm_jj_put_fixed(r, &body, f, precision == 0 && (type | 32) == 'g' ? 1 : precision,
+                              type, o->alt);
     }
     if (ok)
         put_number(r, b, o, neg, "", &body);
@@ -213,7 +231,8 @@ static bool format_value(struct braces *x, struct slm_buf *b, jj_val v, jj_val s
     if (v.t == T_STR)
         return format_text(r, b, v, &o);
     if (!slm_jj_as_num(v, &f)) {
-        slm_jj_fail(r, SLM_E_TEMPLATE, "unsupported format string passed to %s.__format__", slm_jj_type_name(v));
+        slm_jj_fail(r, SLM_E_TEMPLATE, "unsupported format string passed to %s.__format__",
+                    slm_jj_type_name(v));
         return false;
     }
     if (v.t != T_FLOAT && (!o.type || strchr("bcdoxXn", o.type)))
@@ -232,21 +251,26 @@ static jj_val field_value(struct braces *x, const char *s, size_t n)
     jj_val v;
     while (i < n && s[i] != '.' && s[i] != '[')
         i++;
-    bool numbered = i == 0 || (s[0] >= '0' && s[0] <= '9' && slm_jj_parse_int(s, i, 10, &index));
+    bool numbered =
+        i == 0 || (s[0] >= '0' && s[0] <= '9' && slm_jj_parse_int(s, i, 10, &index));
     if (numbered) {
         if ((i == 0) != (x->next >= 0) && x->next != 0)
-            return slm_jj_fail(r, SLM_E_TEMPLATE, "cannot switch between manual field specification and automatic field numbering");
+            return slm_jj_fail(r, SLM_E_TEMPLATE,
+                               "cannot switch between manual field specification and automatic "
+                               "field numbering");
         if (i == 0)
             index = x->next++;
         else
             x->next = -1;
         if (index < 0 || index >= (jj_int)x->a->n)
-            return slm_jj_fail(r, SLM_E_TEMPLATE, "Replacement index out of range for positional args tuple");
+            return slm_jj_fail(r, SLM_E_TEMPLATE,
+                               "Replacement index out of range for positional args tuple");
         v = x->a->pos[index];
     } else {
         jj_val *kw = x->a->kw ? slm_jj_get_str(x->a->kw, s, i) : NULL;
         if (!kw)
-            return slm_jj_fail(r, SLM_E_TEMPLATE, "format: no argument named '%.*s'", (int)(i > 80 ? 80 : i), s);
+            return slm_jj_fail(r, SLM_E_TEMPLATE, "format: no argument named '%.*s'",
+                               (int)(i > 80 ? 80 : i), s);
         v = *kw;
     }
     while (i < n && !jj_bad(v)) {
@@ -259,12 +283,14 @@ static jj_val field_value(struct braces *x, const char *s, size_t n)
         jj_val key = slm_jj_str(r, s + lo, i - lo);
         if (jj_bad(key))
             return key;
-        if (item && slm_jj_parse_int(s + lo, i - lo, 10, &index) && s[lo] >= '0' && s[lo] <= '9')
+        if (item && slm_jj_parse_int(s + lo, i - lo, 10, &index) && s[lo] >= '0' &&
+            s[lo] <= '9')
             key = jj_of_int(index);
         v = item ? slm_jj_getitem(r, v, key) : slm_jj_getattr(r, v, key.s);
         i += item;
         if (i < n && s[i] != '.' && s[i] != '[')
-            return slm_jj_fail(r, SLM_E_TEMPLATE, "Only '.' or '[' may follow ']' in format field specifier");
+            return slm_jj_fail(r, SLM_E_TEMPLATE,
+                               "Only '.' or '[' may follow ']' in format field specifier");
     }
     return v;
 }
@@ -348,7 +374,8 @@ static bool expand(struct braces *x, struct slm_buf *out, const char *s, size_t 
                 break;
         }
         if (i >= n)
-            return fail(x->r, lo >= n ? "Single '{' encountered in format string" : "expected '}' before end of string");
+            return fail(x->r, lo >= n ? "Single '{' encountered in format string"
+                                      : "expected '}' before end of string");
         if (!slm_jj_step(x->r, 4) || !field(x, out, s + lo, i - lo, depth))
             return false;
         i++;

@@ -17,9 +17,13 @@ struct percent {
     bool mark;
 };
 
-struct conversion { bool minus, plus, space, zero, alt; jj_int width, precision; };
+struct conversion {
+    bool minus, plus, space, zero, alt;
+    jj_int width, precision;
+};
 
-bool slm_jj_put_fixed(struct jj_run *r, struct slm_buf *b, double f, int precision, char type, bool alt)
+bool slm_jj_put_fixed(struct jj_run *r, struct slm_buf *b, double f, int precision, char type,
+                      bool alt)
 {
     char buf[900], fmt[8] = {'%', '#', '.', '*', type, 0};
     if (precision > MAX_PRECISION) {
@@ -30,7 +34,10 @@ bool slm_jj_put_fixed(struct jj_run *r, struct slm_buf *b, double f, int precisi
         memmove(fmt + 1, fmt + 2, 5);
     if (isnan(f) || isinf(f)) {
         bool up = type == 'F' || type == 'E' || type == 'G';
-        slm_buf_puts(b, isnan(f) ? up ? "NAN" : "nan" : f < 0 ? up ? "-INF" : "-inf" : up ? "INF" : "inf");
+        slm_buf_puts(b, isnan(f) ? up ? "NAN" : "nan"
+                        : f < 0  ? up ? "-INF" : "-inf"
+                        : up     ? "INF"
+                                 : "inf");
         return true;
     }
 #if defined(__GNUC__)
@@ -88,10 +95,7 @@ static bool key_arg(struct percent *p, jj_val *out)
     return true;
 }
 
-static char peek(const struct percent *p)
-{
-    return p->i < p->f->n ? p->f->s[p->i] : 0;
-}
+static char peek(const struct percent *p) { return p->i < p->f->n ? p->f->s[p->i] : 0; }
 
 static bool number(struct percent *p, jj_int *out)
 {
@@ -119,12 +123,18 @@ static bool flags(struct percent *p, struct conversion *c)
     *c = (struct conversion){.precision = -1};
     for (;; p->i++) {
         char f = peek(p);
-        if (f == '-') c->minus = true;
-        else if (f == '+') c->plus = true;
-        else if (f == ' ') c->space = true;
-        else if (f == '0') c->zero = true;
-        else if (f == '#') c->alt = true;
-        else break;
+        if (f == '-')
+            c->minus = true;
+        else if (f == '+')
+            c->plus = true;
+        else if (f == ' ')
+            c->space = true;
+        else if (f == '0')
+            c->zero = true;
+        else if (f == '#')
+            c->alt = true;
+        else
+            break;
     }
     if (!number(p, &c->width))
         return false;
@@ -156,10 +166,17 @@ static void digits(struct slm_buf *b, jj_uint u, unsigned base, bool upper)
     slm_buf_put(b, s + k, sizeof s - k);
 }
 
-/* The number without its sign and prefix into b; the prefix to *prefix. */
-static bool integer(struct percent *p, jj_val v, char type, const struct conversion *c, struct slm_buf *b,
-                    const char **prefix, bool *neg)
+/* What a conversion puts out, before padding. */
+struct piece {
+    struct slm_buf b;
+    const char *prefix;
+    bool neg;
+};
+
+static bool integer(struct percent *p, jj_val v, char type, const struct conversion *c,
+                    struct piece *out)
 {
+    struct slm_buf *b = &out->b;
     jj_int i;
     bool dec = type == 'd' || type == 'i' || type == 'u';
     if (v.t == T_FLOAT && dec && slm_jj_float_to_int(v.f, &i))
@@ -167,13 +184,13 @@ static bool integer(struct percent *p, jj_val v, char type, const struct convers
     if (!slm_jj_as_int(v, &i)) {
         if (v.t == T_UNDEF)
             slm_jj_undef_error(p->r, v);
-        slm_jj_fail(p->r, SLM_E_TEMPLATE, "%%%c format: %s is required, not %s", type, dec ? "a real number" : "an integer",
-                    slm_jj_type_name(v));
+        slm_jj_fail(p->r, SLM_E_TEMPLATE, "%%%c format: %s is required, not %s", type,
+                    dec ? "a real number" : "an integer", slm_jj_type_name(v));
         return false;
     }
-    *neg = i < 0;
+    out->neg = i < 0;
     digits(b, i < 0 ? -(jj_uint)i : (jj_uint)i, dec ? 10 : type == 'o' ? 8 : 16, type == 'X');
-    *prefix = !c->alt || dec ? "" : type == 'o' ? "0o" : type == 'x' ? "0x" : "0X";
+    out->prefix = !c->alt || dec ? "" : type == 'o' ? "0o" : type == 'x' ? "0x" : "0X";
     if (c->precision > (jj_int)b->n) {
         struct slm_buf z;
         slm_jj_buf(p->r, &z);
@@ -186,7 +203,8 @@ static bool integer(struct percent *p, jj_val v, char type, const struct convers
     return true;
 }
 
-static bool real(struct percent *p, jj_val v, char type, const struct conversion *c, struct slm_buf *b, bool *neg)
+static bool real(struct percent *p, jj_val v, char type, const struct conversion *c,
+                 struct piece *out)
 {
     double f;
     if (!slm_jj_as_num(v, &f)) {
@@ -195,11 +213,13 @@ static bool real(struct percent *p, jj_val v, char type, const struct conversion
         slm_jj_fail(p->r, SLM_E_TEMPLATE, "must be real number, not %s", slm_jj_type_name(v));
         return false;
     }
-    *neg = signbit(f) && !isnan(f);
-    return slm_jj_put_fixed(p->r, b, fabs(f), c->precision < 0 ? 6 : (int)c->precision, type, c->alt);
+    out->neg = signbit(f) && !isnan(f);
+    return slm_jj_put_fixed(p->r, &out->b, fabs(f), c->precision < 0 ? 6 : (int)c->precision,
+                            type, c->alt);
 }
 
-static bool text(struct percent *p, jj_val v, char type, const struct conversion *c, struct slm_buf *b)
+static bool text(struct percent *p, jj_val v, char type, const struct conversion *c,
+                 struct slm_buf *b)
 {
     jj_val s;
     if (type == 'c') {
@@ -230,10 +250,11 @@ static bool text(struct percent *p, jj_val v, char type, const struct conversion
 }
 
 /* sign, prefix and body, padded to the width */
-static void put_padded(struct percent *p, const struct conversion *c, const struct slm_buf *b, const char *sign,
-                       const char *prefix, bool numeric)
+static void put_padded(struct percent *p, const struct conversion *c, const struct slm_buf *b,
+                       const char *sign, const char *prefix, bool numeric)
 {
-    jj_int n = (jj_int)(slm_utf8_count(b->s, b->n) + strlen(sign) + strlen(prefix)), pad = c->width - n;
+    jj_int n = (jj_int)(slm_utf8_count(b->s, b->n) + strlen(sign) + strlen(prefix)),
+           pad = c->width - n;
     bool zeros = c->zero && numeric && !c->minus;
     for (; !c->minus && !zeros && pad > 0; pad--)
         slm_buf_putc(p->out, ' ');
@@ -249,10 +270,9 @@ static void put_padded(struct percent *p, const struct conversion *c, const stru
 static bool convert(struct percent *p)
 {
     struct conversion c;
-    struct slm_buf b;
+    struct piece out = {.prefix = ""};
     jj_val v = {.t = T_MISSING};
-    const char *prefix = "";
-    bool neg = false, ok;
+    bool ok;
     if (peek(p) == '(' && !key_arg(p, &v))
         return false;
     if (!flags(p, &c))
@@ -271,15 +291,16 @@ static bool convert(struct percent *p)
     }
     if (v.t == T_MISSING && !next_arg(p, &v))
         return false;
-    slm_jj_buf(p->r, &b);
+    slm_jj_buf(p->r, &out.b);
     bool numeric = !strchr("crsa", type);
     if (strchr("diuoxX", type))
-        ok = integer(p, v, type, &c, &b, &prefix, &neg);
+        ok = integer(p, v, type, &c, &out);
     else
-        ok = numeric ? real(p, v, type, &c, &b, &neg) : text(p, v, type, &c, &b);
+        ok = numeric ? real(p, v, type, &c, &out) : text(p, v, type, &c, &out.b);
+    const char *sign = out.neg ? "-" : c.plus ? "+" : c.space ? " " : "";
     if (ok)
-        put_padded(p, &c, &b, !numeric ? "" : neg ? "-" : c.plus ? "+" : c.space ? " " : "", prefix, numeric);
-    slm_buf_release(&b);
+        put_padded(p, &c, &out.b, numeric ? sign : "", out.prefix, numeric);
+    slm_buf_release(&out.b);
     return ok;
 }
 
@@ -299,7 +320,8 @@ jj_val slm_jj_percent(struct jj_run *r, jj_val fmt, jj_val args)
         p.i++;
         ok = slm_jj_step(r, 4) && convert(&p);
     }
-    if (ok && (args.t == T_TUPLE ? p.used < args.l->n : !p.used && args.t != T_DICT && args.t != T_LIST))
+    if (ok && (args.t == T_TUPLE ? p.used < args.l->n
+                                 : !p.used && args.t != T_DICT && args.t != T_LIST))
         ok = fail(&p, "not all arguments converted during string formatting");
     jj_val v = slm_jj_buf_str(r, &out);
     v.mark = fmt.mark && v.t == T_STR;

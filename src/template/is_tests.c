@@ -4,20 +4,81 @@
 #include "template/jinja.h"
 
 enum test {
-    IS_ODD, IS_EVEN, IS_DIVISIBLEBY, IS_DEFINED, IS_UNDEFINED, IS_FILTER, IS_TEST, IS_NONE, IS_BOOLEAN, IS_FALSE,
-    IS_TRUE, IS_INTEGER, IS_FLOAT, IS_LOWER, IS_UPPER, IS_STRING, IS_MAPPING, IS_NUMBER, IS_SEQUENCE, IS_ITERABLE,
-    IS_CALLABLE, IS_SAMEAS, IS_ESCAPED, IS_IN, IS_EQ, IS_NE, IS_GT, IS_GE, IS_LT, IS_LE
+    IS_ODD,
+    IS_EVEN,
+    IS_DIVISIBLEBY,
+    IS_DEFINED,
+    IS_UNDEFINED,
+    IS_FILTER,
+    IS_TEST,
+    IS_NONE,
+    IS_BOOLEAN,
+    IS_FALSE,
+    IS_TRUE,
+    IS_INTEGER,
+    IS_FLOAT,
+    IS_LOWER,
+    IS_UPPER,
+    IS_STRING,
+    IS_MAPPING,
+    IS_NUMBER,
+    IS_SEQUENCE,
+    IS_ITERABLE,
+    IS_CALLABLE,
+    IS_SAMEAS,
+    IS_ESCAPED,
+    IS_IN,
+    IS_EQ,
+    IS_NE,
+    IS_GT,
+    IS_GE,
+    IS_LT,
+    IS_LE
 };
 
-static const struct { const char *name; int id; } tests[] = {
-    {"odd", IS_ODD}, {"even", IS_EVEN}, {"divisibleby", IS_DIVISIBLEBY}, {"defined", IS_DEFINED},
-    {"undefined", IS_UNDEFINED}, {"filter", IS_FILTER}, {"test", IS_TEST}, {"none", IS_NONE},
-    {"boolean", IS_BOOLEAN}, {"false", IS_FALSE}, {"true", IS_TRUE}, {"integer", IS_INTEGER}, {"float", IS_FLOAT},
-    {"lower", IS_LOWER}, {"upper", IS_UPPER}, {"string", IS_STRING}, {"mapping", IS_MAPPING}, {"number", IS_NUMBER},
-    {"sequence", IS_SEQUENCE}, {"iterable", IS_ITERABLE}, {"callable", IS_CALLABLE}, {"sameas", IS_SAMEAS},
-    {"escaped", IS_ESCAPED}, {"in", IS_IN}, {"==", IS_EQ}, {"eq", IS_EQ}, {"equalto", IS_EQ}, {"!=", IS_NE},
-    {"ne", IS_NE}, {">", IS_GT}, {"gt", IS_GT}, {"greaterthan", IS_GT}, {"ge", IS_GE}, {">=", IS_GE}, {"<", IS_LT},
-    {"lt", IS_LT}, {"lessthan", IS_LT}, {"<=", IS_LE}, {"le", IS_LE},
+static const struct {
+    const char *name;
+    int id;
+} tests[] = {
+    {"odd", IS_ODD},
+    {"even", IS_EVEN},
+    {"divisibleby", IS_DIVISIBLEBY},
+    {"defined", IS_DEFINED},
+    {"undefined", IS_UNDEFINED},
+    {"filter", IS_FILTER},
+    {"test", IS_TEST},
+    {"none", IS_NONE},
+    {"boolean", IS_BOOLEAN},
+    {"false", IS_FALSE},
+    {"true", IS_TRUE},
+    {"integer", IS_INTEGER},
+    {"float", IS_FLOAT},
+    {"lower", IS_LOWER},
+    {"upper", IS_UPPER},
+    {"string", IS_STRING},
+    {"mapping", IS_MAPPING},
+    {"number", IS_NUMBER},
+    {"sequence", IS_SEQUENCE},
+    {"iterable", IS_ITERABLE},
+    {"callable", IS_CALLABLE},
+    {"sameas", IS_SAMEAS},
+    {"escaped", IS_ESCAPED},
+    {"in", IS_IN},
+    {"==", IS_EQ},
+    {"eq", IS_EQ},
+    {"equalto", IS_EQ},
+    {"!=", IS_NE},
+    {"ne", IS_NE},
+    {">", IS_GT},
+    {"gt", IS_GT},
+    {"greaterthan", IS_GT},
+    {"ge", IS_GE},
+    {">=", IS_GE},
+    {"<", IS_LT},
+    {"lt", IS_LT},
+    {"lessthan", IS_LT},
+    {"<=", IS_LE},
+    {"le", IS_LE},
 };
 
 int slm_jj_test_find(const char *name, size_t n)
@@ -64,13 +125,15 @@ static int registered(struct jj_run *r, jj_val v, bool filter)
     uint64_t h;
     if (!slm_jj_hash(r, v, &h))
         return -1;
-    return v.t == T_STR && (filter ? slm_jj_filter_find(v.s->s, v.s->n) : slm_jj_test_find(v.s->s, v.s->n)) >= 0;
+    return v.t == T_STR && (filter ? slm_jj_filter_find(v.s->s, v.s->n)
+                                   : slm_jj_test_find(v.s->s, v.s->n)) >= 0;
 }
 
 static int relation(struct jj_run *r, int id, jj_val v, jj_val o)
 {
-    static const uint8_t op[] = {[IS_IN] = OP_IN, [IS_EQ] = OP_EQ, [IS_NE] = OP_NE, [IS_GT] = OP_GT,
-                                 [IS_GE] = OP_GE, [IS_LT] = OP_LT, [IS_LE] = OP_LE};
+    static const uint8_t op[] = {
+        [IS_IN] = OP_IN, [IS_EQ] = OP_EQ, [IS_NE] = OP_NE, [IS_GT] = OP_GT,
+        [IS_GE] = OP_GE, [IS_LT] = OP_LT, [IS_LE] = OP_LE};
     if (id == IS_DIVISIBLEBY)
         return remainder_is(r, v, o, 0);
     return id == IS_SAMEAS ? same(v, o) : slm_jj_compare(r, op[id], v, o);
@@ -97,7 +160,8 @@ static int property(struct jj_run *r, int id, jj_val v)
     case IS_MAPPING: return v.t == T_DICT;
     case IS_NUMBER: return jj_is_num(v);
     case IS_SEQUENCE:
-        return v.t == T_STR || v.t == T_BYTES || jj_is_seq(v) || v.t == T_DICT || v.t == T_RANGE || v.t == T_UNDEF;
+        return v.t == T_STR || v.t == T_BYTES || jj_is_seq(v) || v.t == T_DICT ||
+               v.t == T_RANGE || v.t == T_UNDEF;
     case IS_ITERABLE: return slm_jj_iterable(v);
     case IS_CALLABLE: return slm_jj_callable(v);
     default: return v.t == T_STR && v.mark;

@@ -1,5 +1,6 @@
-/* Iteration: everything a `for` can walk, and the generators that filters hand out. Generators are
- * lazy as in Python: what goes wrong in one goes wrong when it is walked, and they run once. */
+/* Iteration: everything a `for` can walk, and the generators that filters hand out. Generators
+ * are lazy as in Python: what goes wrong in one goes wrong when it is walked, and they run
+ * once. */
 #include <string.h>
 
 #include "template/jinja.h"
@@ -7,8 +8,16 @@
 bool slm_jj_iterable(jj_val v)
 {
     switch (v.t) {
-    case T_UNDEF: case T_STR: case T_BYTES: case T_LIST: case T_TUPLE: case T_DICT: case T_RANGE:
-    case T_VIEW: case T_ITER: case T_LOOP: return true;
+    case T_UNDEF:
+    case T_STR:
+    case T_BYTES:
+    case T_LIST:
+    case T_TUPLE:
+    case T_DICT:
+    case T_RANGE:
+    case T_VIEW:
+    case T_ITER:
+    case T_LOOP: return true;
     default: return false;
     }
 }
@@ -62,7 +71,8 @@ static int next_char(struct jj_run *r, struct jj_iter *it, jj_val *out)
     return jj_bad(*out) ? -1 : 1;
 }
 
-static int next_entry(struct jj_run *r, const struct jj_dict *d, int what, size_t i, jj_val *out)
+static int next_entry(struct jj_run *r, const struct jj_dict *d, int what, size_t i,
+                      jj_val *out)
 {
     if (i >= d->n)
         return 0;
@@ -83,7 +93,8 @@ static int next_reversed(struct jj_run *r, struct jj_iter *it, jj_val *out)
     else if (s.t == T_RANGE)
         *out = jj_of_int(s.r->start + (jj_int)i * s.r->step);
     else
-        return next_entry(r, s.t == T_DICT ? s.d : s.v->d, s.t == T_DICT ? 0 : s.v->what, i, out);
+        return next_entry(r, s.t == T_DICT ? s.d : s.v->d, s.t == T_DICT ? 0 : s.v->what, i,
+                          out);
     return 1;
 }
 
@@ -193,7 +204,8 @@ static int next_slice(struct jj_run *r, struct jj_iter *it, jj_val *out)
     }
     if ((jj_int)it->i >= it->count)
         return 0;
-    size_t n = it->src.l->n, slices = (size_t)it->count, per = n / slices, extra = n % slices, k = it->i++;
+    size_t n = it->src.l->n, slices = (size_t)it->count, per = n / slices, extra = n % slices,
+           k = it->i++;
     size_t lo = k * per + (k < extra ? k : extra), hi = lo + per + (k < extra);
     *out = slm_jj_list(r, T_LIST, hi - lo + 1);
     if (jj_bad(*out))
@@ -267,7 +279,8 @@ int slm_jj_next(struct jj_run *r, struct jj_iter *it, jj_val *out)
     if (!slm_jj_step(r, 1) || !slm_jj_enter(r))
         return -1;
     int more = 1;
-    bool opens = it->kind >= I_MAP && it->kind != I_SLICE && it->kind != I_ITEMS && it->kind != I_EMPTY;
+    bool opens =
+        it->kind >= I_MAP && it->kind != I_SLICE && it->kind != I_ITEMS && it->kind != I_EMPTY;
     if (opens && !it->in) {
         bool any = true;
         if (it->kind == I_MAP || it->kind == I_SELECT)

@@ -1,5 +1,5 @@
-/* The lexer: template source to tokens, with Jinja's white space rules as Transformers sets them
- * (trim_blocks and lstrip_blocks on, one final new line dropped).
+/* The lexer: template source to tokens, with Jinja's white space rules as Transformers sets
+ * them (trim_blocks and lstrip_blocks on, one final new line dropped).
  *
  * Written by hand after the rules of Jinja's regular expressions: outside tags the first of
  * `{{ {% {#` wins, inside tags an end mark counts only when brackets are balanced. The whole
@@ -15,7 +15,7 @@ struct lexer {
     size_t n, i;
     int line;
     bool line_starting;
-    char *close;      /* stack of the closing brackets awaited */
+    char *close; /* stack of the closing brackets awaited */
     size_t depth, cap;
 };
 
@@ -71,7 +71,8 @@ static size_t rstrip(const struct lexer *x, size_t lo, size_t hi)
 }
 
 /* Where data [lo, hi) ends once the tag behind it has taken its share. */
-static size_t strip_before(const struct lexer *x, size_t lo, size_t hi, char sign, bool variable)
+static size_t strip_before(const struct lexer *x, size_t lo, size_t hi, char sign,
+                           bool variable)
 {
     if (sign == '-')
         return rstrip(x, lo, hi);
@@ -96,8 +97,8 @@ static void count_lines(struct lexer *x, size_t lo, size_t hi)
         x->line += x->s[i] == '\n';
 }
 
-/* Length of an end mark ("%}" or "#}") at i, 0 when there is none: takes its sign, the white space
- * behind '-' and one new line otherwise. */
+/* Length of an end mark ("%}" or "#}") at i, 0 when there is none: takes its sign, the white
+ * space behind '-' and one new line otherwise. */
 static size_t end_mark(struct lexer *x, size_t i, const char *mark, bool plus)
 {
     size_t start = i, len;
@@ -135,7 +136,8 @@ static int lex_comment(struct lexer *x)
     return slm_jj_parse_fail(x->p, line, "Missing end of comment tag");
 }
 
-/* Is there `raw` (or `endraw`) and then the end of the tag at i? Length up to the end, 0: no. */
+/* Is there `raw` (or `endraw`) and then the end of the tag at i? Length up to the end, 0: no.
+ */
 static size_t raw_tag(struct lexer *x, size_t i, const char *word, bool plus)
 {
     size_t start = i, len;
@@ -156,7 +158,8 @@ static int lex_raw(struct lexer *x)
     for (size_t i = x->i; i < x->n; i++) {
         if (!at(x, i, "{%"))
             continue;
-        char sign = i + 2 < x->n && (x->s[i + 2] == '-' || x->s[i + 2] == '+') ? x->s[i + 2] : 0;
+        char sign =
+            i + 2 < x->n && (x->s[i + 2] == '-' || x->s[i + 2] == '+') ? x->s[i + 2] : 0;
         size_t len = raw_tag(x, i + 2 + (sign != 0), "endraw", true);
         if (!len && sign)
             sign = 0, len = raw_tag(x, i + 2, "endraw", true);
@@ -177,7 +180,9 @@ static bool digits(const struct lexer *x, size_t *i, int base)
         if (j < x->n && x->s[j] == '_' && j > *i)
             j++;
         unsigned char c = j < x->n ? (unsigned char)x->s[j] : 0;
-        int v = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : 99;
+        int v = c >= '0' && c <= '9'                 ? c - '0'
+                : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                     : 99;
         if (v >= base)
             break;
         j++;
@@ -218,7 +223,10 @@ static bool scan_float(const struct lexer *x, size_t *end)
 
 static size_t scan_int(const struct lexer *x)
 {
-    static const struct { char c; int base; } prefix[] = {{'b', 2}, {'o', 8}, {'x', 16}};
+    static const struct {
+        char c;
+        int base;
+    } prefix[] = {{'b', 2}, {'o', 8}, {'x', 16}};
     size_t i = x->i;
     if (x->s[i] != '0') {
         digits(x, &i, 10);
@@ -251,8 +259,8 @@ static int lex_number(struct lexer *x)
     buf[m] = 0;
     k.type = real ? K_FLOAT : K_INT;
     k.value.t = real ? T_FLOAT : T_INT;
-    if (m >= sizeof buf - 1 ||
-        !(real ? slm_jj_parse_float(buf, m, &k.value.f) : slm_jj_parse_int(buf, m, 0, &k.value.i)))
+    if (m >= sizeof buf - 1 || !(real ? slm_jj_parse_float(buf, m, &k.value.f)
+                                      : slm_jj_parse_int(buf, m, 0, &k.value.i)))
         return slm_jj_parse_fail(x->p, x->line, "number too large: %.40s", buf);
     x->i = end;
     return push(x, k) ? 0 : x->p->code;
@@ -265,7 +273,9 @@ static int hex_escape(const char *s, size_t n, size_t digits_wanted, int32_t *cp
         return -1;
     for (size_t i = 0; i < digits_wanted; i++) {
         unsigned char c = (unsigned char)s[i];
-        int d = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        int d = c >= '0' && c <= '9'                 ? c - '0'
+                : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                     : -1;
         if (d < 0)
             return -1;
         v = v << 4 | (uint32_t)d;
@@ -310,7 +320,11 @@ static int unescape_one(const char *s, size_t n, char *out, size_t *m)
     }
     /* Python escapes what is not ASCII first, so its own backslash is eaten here */
     len = slm_utf8_next(s, n, &cp);
-    *m += (size_t)snprintf(out + *m, 12, cp < 0x100 ? "x%02x" : cp < 0x10000 ? "u%04x" : "U%08x", (unsigned)cp);
+    *m += (size_t)snprintf(out + *m, 12,
+                           cp < 0x100     ? "x%02x"
+                           : cp < 0x10000 ? "u%04x"
+                                          : "U%08x",
+                           (unsigned)cp);
     return len;
 }
 
@@ -357,15 +371,20 @@ static int lex_name(struct lexer *x)
     }
     if (!ok)
         return slm_jj_parse_fail(x->p, x->line, "Invalid character in identifier");
-    return push(x, (struct jj_token){K_NAME, x->line, x->s + lo, x->i - lo, {0}}) ? 0 : x->p->code;
+    return push(x, (struct jj_token){K_NAME, x->line, x->s + lo, x->i - lo, {0}}) ? 0
+                                                                                  : x->p->code;
 }
 
-static const struct { char s[3]; uint8_t type; } operators[] = {
-    {"//", K_FLOORDIV}, {"**", K_POW}, {"==", K_EQ}, {"!=", K_NE}, {">=", K_GE}, {"<=", K_LE},
-    {"+", K_ADD}, {"-", K_SUB}, {"/", K_DIV}, {"*", K_MUL}, {"%", K_MOD}, {"~", K_TILDE},
-    {"[", K_LBRACKET}, {"]", K_RBRACKET}, {"(", K_LPAREN}, {")", K_RPAREN}, {"{", K_LBRACE},
-    {"}", K_RBRACE}, {">", K_GT}, {"<", K_LT}, {"=", K_ASSIGN}, {".", K_DOT}, {":", K_COLON},
-    {"|", K_PIPE}, {",", K_COMMA}, {";", K_SEMICOLON},
+static const struct {
+    char s[3];
+    uint8_t type;
+} operators[] = {
+    {"//", K_FLOORDIV}, {"**", K_POW},   {"==", K_EQ},      {"!=", K_NE},      {">=", K_GE},
+    {"<=", K_LE},       {"+", K_ADD},    {"-", K_SUB},      {"/", K_DIV},      {"*", K_MUL},
+    {"%", K_MOD},       {"~", K_TILDE},  {"[", K_LBRACKET}, {"]", K_RBRACKET}, {"(", K_LPAREN},
+    {")", K_RPAREN},    {"{", K_LBRACE}, {"}", K_RBRACE},   {">", K_GT},       {"<", K_LT},
+    {"=", K_ASSIGN},    {".", K_DOT},    {":", K_COLON},    {"|", K_PIPE},     {",", K_COMMA},
+    {";", K_SEMICOLON},
 };
 
 static int lex_operator(struct lexer *x)
@@ -375,7 +394,8 @@ static int lex_operator(struct lexer *x)
             continue;
         char c = operators[k].s[0];
         if (c == '(' || c == '[' || c == '{') {
-            if (slm_grow(x->p->t->rt, SLM_MEM_TEMPLATE, (void **)&x->close, x->depth, &x->cap, 1))
+            if (slm_grow(x->p->t->rt, SLM_MEM_TEMPLATE, (void **)&x->close, x->depth, &x->cap,
+                         1))
                 return x->p->code = slm_fail_mem(x->p->err, "template brackets", x->depth);
             x->close[x->depth++] = c == '(' ? ')' : c == '[' ? ']' : '}';
         } else if (c == ')' || c == ']' || c == '}') {
@@ -383,9 +403,11 @@ static int lex_operator(struct lexer *x)
                 return slm_jj_parse_fail(x->p, x->line, "unexpected '%c'", c);
             char want = x->close[--x->depth];
             if (want != c)
-                return slm_jj_parse_fail(x->p, x->line, "unexpected '%c', expected '%c'", c, want);
+                return slm_jj_parse_fail(x->p, x->line, "unexpected '%c', expected '%c'", c,
+                                         want);
         }
-        struct jj_token t = {operators[k].type, x->line, x->s + x->i, strlen(operators[k].s), {0}};
+        struct jj_token t = {
+            operators[k].type, x->line, x->s + x->i, strlen(operators[k].s), {0}};
         x->i += t.n;
         return push(x, t) ? 0 : x->p->code;
     }
@@ -401,8 +423,10 @@ static int lex_tag(struct lexer *x, bool variable)
         if (end) {
             int line = x->line;
             take(x, end);
-            return push(x, (struct jj_token){variable ? K_VAR_END : K_BLOCK_END, line, "", 0, {0}})
-                       ? 0 : x->p->code;
+            return push(x,
+                        (struct jj_token){variable ? K_VAR_END : K_BLOCK_END, line, "", 0, {0}})
+                       ? 0
+                       : x->p->code;
         }
         unsigned char c = (unsigned char)x->s[x->i];
         int code;
@@ -414,7 +438,9 @@ static int lex_tag(struct lexer *x, bool variable)
             code = lex_number(x);
         else if (c == '\'' || c == '"')
             code = lex_string(x);
-        else if (c == '_' || (c | 32) >= 'a' ? (c == '_' || ((c | 32) <= 'z' && c < 0x80) || c >= 0x80) : c >= 0x80)
+        else if (c == '_' || (c | 32) >= 'a'
+                     ? (c == '_' || ((c | 32) <= 'z' && c < 0x80) || c >= 0x80)
+                     : c >= 0x80)
             code = lex_name(x);
         else
             code = lex_operator(x);
@@ -428,13 +454,15 @@ static int lex_root(struct lexer *x)
 {
     while (x->i < x->n) {
         size_t lo = x->i, i = lo;
-        while (i < x->n && !(x->s[i] == '{' && i + 1 < x->n && strchr("{%#", x->s[i + 1]) && x->s[i + 1]))
+        while (i < x->n &&
+               !(x->s[i] == '{' && i + 1 < x->n && strchr("{%#", x->s[i + 1]) && x->s[i + 1]))
             i++;
         if (i >= x->n)
             return push_data(x, lo, x->n) ? 0 : x->p->code;
         char kind = x->s[i + 1];
         size_t after = i + 2;
-        char sign = after < x->n && (x->s[after] == '-' || x->s[after] == '+') ? x->s[after] : 0;
+        char sign =
+            after < x->n && (x->s[after] == '-' || x->s[after] == '+') ? x->s[after] : 0;
         size_t raw = kind == '%' ? raw_tag(x, after + (sign != 0), "raw", false) : 0;
         if (!push_data(x, lo, strip_before(x, lo, i, sign, kind == '{')))
             return x->p->code;

@@ -1,5 +1,5 @@
-/* Arithmetic and numbers as text, by Python's rules: true division, floor division and modulo that
- * round down, floats as the shortest digits that read back. */
+/* Arithmetic and numbers as text, by Python's rules: true division, floor division and modulo
+ * that round down, floats as the shortest digits that read back. */
 #include <math.h>
 #include <stdlib.h>
 #include <stdio.h>
@@ -25,8 +25,8 @@ static jj_val mismatch(struct jj_run *r, const char *op, jj_val a, jj_val b)
 {
     if (a.t == T_UNDEF || b.t == T_UNDEF)
         return slm_jj_undef_error(r, a.t == T_UNDEF ? a : b);
-    return slm_jj_fail(r, SLM_E_TEMPLATE, "unsupported operand type(s) for %s: '%s' and '%s'", op,
-                       slm_jj_type_name(a), slm_jj_type_name(b));
+    return slm_jj_fail(r, SLM_E_TEMPLATE, "unsupported operand type(s) for %s: '%s' and '%s'",
+                       op, slm_jj_type_name(a), slm_jj_type_name(b));
 }
 
 static jj_int floor_div(jj_int a, jj_int b)
@@ -66,8 +66,9 @@ static jj_val int_op(struct jj_run *r, int op, jj_int a, jj_int b)
     case OP_POW: return int_pow(r, a, b);
     default:
         if (b == 0)
-            return slm_jj_fail(r, SLM_E_TEMPLATE, op == OP_DIV ? "division by zero"
-                                                  : "integer division or modulo by zero");
+            return slm_jj_fail(r, SLM_E_TEMPLATE,
+                               op == OP_DIV ? "division by zero"
+                                            : "integer division or modulo by zero");
         if (op == OP_DIV)
             return jj_float((double)a / (double)b);
         if (b == -1) {
@@ -120,8 +121,9 @@ static jj_val float_op(struct jj_run *r, int op, double a, double b)
         return jj_float(q);
     default:
         if (b == 0)
-            return slm_jj_fail(r, SLM_E_TEMPLATE, op == OP_DIV ? "float division by zero"
-                                                  : "float floor division or modulo by zero");
+            return slm_jj_fail(r, SLM_E_TEMPLATE,
+                               op == OP_DIV ? "float division by zero"
+                                            : "float floor division or modulo by zero");
         if (op == OP_DIV)
             return jj_float(a / b);
         m = float_mod(a, b, &q);
@@ -166,14 +168,15 @@ static jj_val add(struct jj_run *r, jj_val a, jj_val b)
         return v;
     }
     if ((a.t == T_STR || jj_is_seq(a)) && b.t != T_UNDEF)
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "can only concatenate %s (not \"%s\") to %s", slm_jj_type_name(a),
-                           slm_jj_type_name(b), slm_jj_type_name(a));
+        return slm_jj_fail(r, SLM_E_TEMPLATE, "can only concatenate %s (not \"%s\") to %s",
+                           slm_jj_type_name(a), slm_jj_type_name(b), slm_jj_type_name(a));
     return mismatch(r, "+", a, b);
 }
 
 static jj_val repeat(struct jj_run *r, jj_val a, jj_int times)
 {
-    size_t n = a.t == T_STR || a.t == T_BYTES ? a.s->n : a.l->n, size = a.t == T_STR || a.t == T_BYTES ? 1 : sizeof(jj_val);
+    size_t n = a.t == T_STR || a.t == T_BYTES ? a.s->n : a.l->n,
+           size = a.t == T_STR || a.t == T_BYTES ? 1 : sizeof(jj_val);
     size_t total;
     if (times < 0 || n == 0)
         times = 0;
@@ -183,7 +186,8 @@ static jj_val repeat(struct jj_run *r, jj_val a, jj_int times)
         char *s = slm_jj_new(r, total);
         for (size_t i = 0; s && i < (size_t)times; i++)
             memcpy(s + i * n, a.s->s, n);
-        jj_val v = s && slm_jj_step(r, (uint64_t)times / 8) ? slm_jj_str_view(r, s, total) : jj_failed();
+        jj_val v = s && slm_jj_step(r, (uint64_t)times / 8) ? slm_jj_str_view(r, s, total)
+                                                            : jj_failed();
         if (!jj_bad(v)) {
             v.t = a.t;
             v.mark = a.mark;
@@ -198,10 +202,7 @@ static jj_val repeat(struct jj_run *r, jj_val a, jj_int times)
     return v;
 }
 
-static bool repeatable(jj_val v)
-{
-    return v.t == T_STR || v.t == T_BYTES || jj_is_seq(v);
-}
+static bool repeatable(jj_val v) { return v.t == T_STR || v.t == T_BYTES || jj_is_seq(v); }
 
 jj_val slm_jj_binary(struct jj_run *r, int op, jj_val a, jj_val b)
 {
@@ -235,7 +236,8 @@ jj_val slm_jj_negate(struct jj_run *r, jj_val v, bool minus)
         return jj_float(minus ? -v.f : v.f);
     if (v.t == T_UNDEF)
         return slm_jj_undef_error(r, v);
-    return slm_jj_fail(r, SLM_E_TEMPLATE, "bad operand type for unary %c: '%s'", minus ? '-' : '+', slm_jj_type_name(v));
+    return slm_jj_fail(r, SLM_E_TEMPLATE, "bad operand type for unary %c: '%s'",
+                       minus ? '-' : '+', slm_jj_type_name(v));
 }
 
 void slm_jj_put_int(struct slm_buf *b, jj_int i)
@@ -292,7 +294,8 @@ void slm_jj_put_float(struct slm_buf *b, double f)
     for (int i = 0; i <= exp; i++)
         slm_buf_putc(b, i < n ? digits[i] : '0');
     slm_buf_putc(b, '.');
-    slm_buf_put(b, n > exp + 1 ? digits + exp + 1 : "0", n > exp + 1 ? (size_t)(n - exp - 1) : 1);
+    slm_buf_put(b, n > exp + 1 ? digits + exp + 1 : "0",
+                n > exp + 1 ? (size_t)(n - exp - 1) : 1);
 }
 
 static size_t trim(const char **s, size_t n)
@@ -349,8 +352,11 @@ bool slm_jj_parse_int(const char *s, size_t n, int base, jj_int *out)
             digit = false;
             continue;
         }
-        int d = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'z' ? (c | 32) - 'a' + 10 : 99;
-        if (d >= base || __builtin_mul_overflow(v, (jj_int)base, &v) || __builtin_add_overflow(v, (jj_int)d, &v))
+        int d = c >= '0' && c <= '9'                 ? c - '0'
+                : (c | 32) >= 'a' && (c | 32) <= 'z' ? (c | 32) - 'a' + 10
+                                                     : 99;
+        if (d >= base || __builtin_mul_overflow(v, (jj_int)base, &v) ||
+            __builtin_add_overflow(v, (jj_int)d, &v))
             return false;
         digit = true;
     }
@@ -371,7 +377,8 @@ bool slm_jj_parse_float(const char *s, size_t n, double *out)
         unsigned char c = (unsigned char)s[i];
         bool d = c >= '0' && c <= '9';
         if (c == '_') {
-            if (i == 0 || i + 1 == n || s[i - 1] < '0' || s[i - 1] > '9' || s[i + 1] < '0' || s[i + 1] > '9')
+            if (i == 0 || i + 1 == n || s[i - 1] < '0' || s[i - 1] > '9' || s[i + 1] < '0' ||
+                s[i + 1] > '9')
                 return false;
             continue;
         }

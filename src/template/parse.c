@@ -1,7 +1,7 @@
 /* Statements: tags and template data to a tree of nodes, by recursive descent.
  *
- * Includes, imports and extends parse (chat templates have no loader, but a branch that never runs
- * may hold one) and fail when reached, as they do in Transformers. */
+ * Includes, imports and extends parse (chat templates have no loader, but a branch that never
+ * runs may hold one) and fail when reached, as they do in Transformers. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -48,7 +48,8 @@ bool slm_jj_deepen(struct jj_parser *p, struct jj_node *owner, const struct jj_n
     return true;
 }
 
-bool slm_jj_add(struct jj_parser *p, struct jj_node *owner, struct jj_list_n *l, struct jj_node *n)
+bool slm_jj_add(struct jj_parser *p, struct jj_node *owner, struct jj_list_n *l,
+                struct jj_node *n)
 {
     if (l->n == l->cap) {
         int cap = l->cap ? l->cap * 2 : 4;
@@ -69,8 +70,12 @@ bool slm_jj_add(struct jj_parser *p, struct jj_node *owner, struct jj_list_n *l,
 const struct jj_str *slm_jj_intern(struct jj_parser *p, const char *s, size_t n)
 {
     slm_template *t = p->t;
-    struct jj_run r = {.rt = t->rt, .arena = t->arena, .max_memory = SIZE_MAX, .max_level = 100,
-                       .max_steps = UINT64_MAX, .err = p->err};
+    struct jj_run r = {.rt = t->rt,
+                       .arena = t->arena,
+                       .max_memory = SIZE_MAX,
+                       .max_level = 100,
+                       .max_steps = UINT64_MAX,
+                       .err = p->err};
     jj_val *have = slm_jj_get_str(t->interned, s, n), key = jj_failed();
     if (have)
         return have->s;
@@ -107,11 +112,42 @@ void slm_jj_note_name(struct jj_parser *p, const struct jj_str *name, bool load)
 
 const char *slm_jj_describe(const struct jj_token *k, char *buf, size_t n)
 {
-    static const char *const words[] = {
-        "end of template", "template data / text", "begin of print statement", "end of print statement",
-        "begin of statement block", "end of statement block", NULL, "string", "integer", "float", "+", "-",
-        "*", "/", "//", "%", "**", "~", "[", "]", "(", ")", "{", "}", "==", "!=", ">", ">=", "<", "<=", "=",
-        ".", ":", "|", ",", ";"};
+    static const char *const words[] = {"end of template",
+                                        "template data / text",
+                                        "begin of print statement",
+                                        "end of print statement",
+                                        "begin of statement block",
+                                        "end of statement block",
+                                        NULL,
+                                        "string",
+                                        "integer",
+                                        "float",
+                                        "+",
+                                        "-",
+                                        "*",
+                                        "/",
+                                        "//",
+                                        "%",
+                                        "**",
+                                        "~",
+                                        "[",
+                                        "]",
+                                        "(",
+                                        ")",
+                                        "{",
+                                        "}",
+                                        "==",
+                                        "!=",
+                                        ">",
+                                        ">=",
+                                        "<",
+                                        "<=",
+                                        "=",
+                                        ".",
+                                        ":",
+                                        "|",
+                                        ",",
+                                        ";"};
     if (k->type != K_NAME)
         return words[k->type];
     snprintf(buf, n, "%.*s", (int)(k->n > 60 ? 60 : k->n), k->s);
@@ -142,10 +178,14 @@ bool slm_jj_expect(struct jj_parser *p, int type)
     }
     if (k->type == K_EOF)
         slm_jj_parse_fail(p, k->line, "unexpected end of template, expected '%s'",
-                          type == K_NAME ? "name" : slm_jj_describe(&(struct jj_token){.type = type}, want, sizeof want));
+                          type == K_NAME ? "name"
+                                         : slm_jj_describe(&(struct jj_token){.type = type},
+                                                           want, sizeof want));
     else
         slm_jj_parse_fail(p, k->line, "expected token '%s', got '%s'",
-                          type == K_NAME ? "name" : slm_jj_describe(&(struct jj_token){.type = type}, want, sizeof want),
+                          type == K_NAME ? "name"
+                                         : slm_jj_describe(&(struct jj_token){.type = type},
+                                                           want, sizeof want),
                           slm_jj_describe(k, buf, sizeof buf));
     return false;
 }
@@ -171,7 +211,8 @@ static bool is_any(const struct jj_token *k, tags end)
     return false;
 }
 
-/* Body up to one of the end tags (whose name is the current token then) or the template's end. */
+/* Body up to one of the end tags (whose name is the current token then) or the template's end.
+ */
 static bool body(struct jj_parser *p, struct jj_node *owner, struct jj_list_n *to, tags end)
 {
     for (;;) {
@@ -179,7 +220,8 @@ static bool body(struct jj_parser *p, struct jj_node *owner, struct jj_list_n *t
         struct jj_node *n;
         if (k->type == K_EOF) {
             if (end)
-                slm_jj_parse_fail(p, k->line, "Unexpected end of template. Looking for the tag '%s'", end[0]);
+                slm_jj_parse_fail(
+                    p, k->line, "Unexpected end of template. Looking for the tag '%s'", end[0]);
             return !end;
         }
         p->at++;
@@ -211,7 +253,8 @@ static bool body(struct jj_parser *p, struct jj_node *owner, struct jj_list_n *t
 }
 
 /* The rest of an opening tag, then the body; the end tag's name is eaten. Which one it was. */
-static struct jj_token *statements(struct jj_parser *p, struct jj_node *owner, struct jj_list_n *to, tags end)
+static struct jj_token *statements(struct jj_parser *p, struct jj_node *owner,
+                                   struct jj_list_n *to, tags end)
 {
     slm_jj_skip(p, K_COLON);
     if (!slm_jj_expect(p, K_BLOCK_END) || !body(p, owner, to, end))
@@ -221,8 +264,10 @@ static struct jj_token *statements(struct jj_parser *p, struct jj_node *owner, s
 
 static bool parse_if(struct jj_parser *p, struct jj_node *n)
 {
-    static const char *const end[] = {"endif", "elif", "else", NULL}, *const last[] = {"endif", NULL};
-    if (!(n->a = slm_jj_parse_tuple(p, (struct jj_tuple_opts){.no_cond = true})) || !slm_jj_deepen(p, n, n->a))
+    static const char *const end[] = {"endif", "elif", "else", NULL}, *const last[] = {"endif",
+                                                                                       NULL};
+    if (!(n->a = slm_jj_parse_tuple(p, (struct jj_tuple_opts){.no_cond = true})) ||
+        !slm_jj_deepen(p, n, n->a))
         return false;
     /* elif chains stay flat: args are the tests, each with its body in a scope node beside */
     struct jj_token *k = statements(p, n, &n->kids, end);
@@ -244,7 +289,8 @@ static bool parse_for(struct jj_parser *p, struct jj_node *n)
     int loops = p->loops;
     if (!(n->a = slm_jj_parse_target(p, (struct jj_tuple_opts){.until_in = true})) ||
         !slm_jj_expect_name(p, "in") ||
-        !(n->b = slm_jj_parse_tuple(p, (struct jj_tuple_opts){.no_cond = true, .until_recursive = true})) ||
+        !(n->b = slm_jj_parse_tuple(
+              p, (struct jj_tuple_opts){.no_cond = true, .until_recursive = true})) ||
         !slm_jj_deepen(p, n, n->a) || !slm_jj_deepen(p, n, n->b))
         return false;
     if (slm_jj_skip_name(p, "if") &&
@@ -263,7 +309,8 @@ static bool parse_for(struct jj_parser *p, struct jj_node *n)
 static bool parse_set(struct jj_parser *p, struct jj_node *n)
 {
     static const char *const end[] = {"endset", NULL};
-    if (!(n->a = slm_jj_parse_target(p, (struct jj_tuple_opts){.ns = true})) || !slm_jj_deepen(p, n, n->a))
+    if (!(n->a = slm_jj_parse_target(p, (struct jj_tuple_opts){.ns = true})) ||
+        !slm_jj_deepen(p, n, n->a))
         return false;
     if (slm_jj_skip(p, K_ASSIGN)) {
         n->b = slm_jj_parse_tuple(p, (struct jj_tuple_opts){0});
@@ -289,7 +336,8 @@ static bool signature(struct jj_parser *p, struct jj_node *n)
             return false;
         for (int i = 0; i < n->args.n; i++)
             if (n->args.v[i]->name == arg->name)
-                return slm_jj_parse_fail(p, k->line, "duplicate argument '%.*s'", (int)k->n, k->s) == 0;
+                return slm_jj_parse_fail(p, k->line, "duplicate argument '%.*s'", (int)k->n,
+                                         k->s) == 0;
         slm_jj_note_name(p, arg->name, false);
         if (slm_jj_skip(p, K_ASSIGN)) {
             if (!(value = slm_jj_parse_expr(p, true)) || !slm_jj_add(p, n, &n->other, value))
@@ -324,7 +372,9 @@ static bool function_body(struct jj_parser *p, struct jj_node *n, tags end)
             n->varargs = false;
     }
     if (ok && n->caller && explicit_caller >= 0 && explicit_caller < n->args.n - n->other.n) {
-        slm_jj_parse_fail(p, n->line, "the special \"caller\" argument must be omitted or be given a default");
+        slm_jj_parse_fail(
+            p, n->line,
+            "the special \"caller\" argument must be omitted or be given a default");
         return false;
     }
     return ok;
@@ -365,9 +415,9 @@ static bool parse_with(struct jj_parser *p, struct jj_node *n)
         struct jj_node *target, *value;
         if (n->args.n && !slm_jj_expect(p, K_COMMA))
             return false;
-        if (!(target = slm_jj_parse_target(p, (struct jj_tuple_opts){0})) || !slm_jj_expect(p, K_ASSIGN) ||
-            !(value = slm_jj_parse_expr(p, true)) || !slm_jj_add(p, n, &n->args, target) ||
-            !slm_jj_add(p, n, &n->other, value))
+        if (!(target = slm_jj_parse_target(p, (struct jj_tuple_opts){0})) ||
+            !slm_jj_expect(p, K_ASSIGN) || !(value = slm_jj_parse_expr(p, true)) ||
+            !slm_jj_add(p, n, &n->args, target) || !slm_jj_add(p, n, &n->other, value))
             return false;
     }
     return statements(p, n, &n->kids, end);
@@ -398,11 +448,13 @@ static bool parse_block(struct jj_parser *p, struct jj_node *n)
             if (!slm_jj_space((unsigned char)c->value.s->s[j]))
                 c = n;
         if (c->kind != N_DATA) {
-            slm_jj_parse_fail(p, n->line, "Required blocks can only contain comments or whitespace");
+            slm_jj_parse_fail(p, n->line,
+                              "Required blocks can only contain comments or whitespace");
             return false;
         }
     }
-    if (ok && jj_tok(p)->type == K_NAME && jj_tok(p)->n == k->n && memcmp(jj_tok(p)->s, k->s, k->n) == 0)
+    if (ok && jj_tok(p)->type == K_NAME && jj_tok(p)->n == k->n &&
+        memcmp(jj_tok(p)->s, k->s, k->n) == 0)
         p->at++;
     return ok;
 }
@@ -417,10 +469,12 @@ static bool parse_filter_block(struct jj_parser *p, struct jj_node *n)
 static bool parse_autoescape(struct jj_parser *p, struct jj_node *n)
 {
     static const char *const end[] = {"endautoescape", NULL};
-    return (n->a = slm_jj_parse_expr(p, true)) && slm_jj_deepen(p, n, n->a) && statements(p, n, &n->kids, end);
+    return (n->a = slm_jj_parse_expr(p, true)) && slm_jj_deepen(p, n, n->a) &&
+           statements(p, n, &n->kids, end);
 }
 
-/* Transformers' own tag: its body is a call block, so it is a scope and a function of its own. */
+/* Transformers' own tag: its body is a call block, so it is a scope and a function of its own.
+ */
 static bool parse_generation(struct jj_parser *p, struct jj_node *n)
 {
     static const char *const end[] = {"endgeneration", NULL};
@@ -442,7 +496,8 @@ static bool parse_jump(struct jj_parser *p, struct jj_node *n)
 {
     if (p->loops)
         return true;
-    slm_jj_parse_fail(p, n->line, "'%s' outside loop", n->kind == N_BREAK ? "break" : "continue");
+    slm_jj_parse_fail(p, n->line, "'%s' outside loop",
+                      n->kind == N_BREAK ? "break" : "continue");
     return false;
 }
 
@@ -465,7 +520,8 @@ static bool import_names(struct jj_parser *p)
         k = jj_tok(p);
         if ((jj_tok_is(k, "with") || jj_tok_is(k, "without")) && jj_tok_is(k + 1, "context"))
             break;
-        if (!slm_jj_expect(p, K_NAME) || (slm_jj_skip_name(p, "as") && !slm_jj_expect(p, K_NAME)))
+        if (!slm_jj_expect(p, K_NAME) ||
+            (slm_jj_skip_name(p, "as") && !slm_jj_expect(p, K_NAME)))
             return false;
         k = jj_tok(p);
         if (k->type != K_COMMA)
@@ -499,14 +555,23 @@ static const struct tag {
     bool (*parse)(struct jj_parser *, struct jj_node *);
     int kind;
 } all_tags[] = {
-    {"for", parse_for, N_FOR}, {"if", parse_if, N_IF}, {"set", parse_set, N_SET},
-    {"macro", parse_macro, N_MACRO}, {"call", parse_call, N_CALLBLOCK},
-    {"filter", parse_filter_block, N_FILTERBLOCK}, {"with", parse_with, N_WITH},
-    {"block", parse_block, N_BLOCK}, {"print", parse_print, N_PRINT},
-    {"autoescape", parse_autoescape, N_AUTOESCAPE}, {"generation", parse_generation, N_SCOPE},
-    {"break", parse_jump, N_BREAK}, {"continue", parse_jump, N_CONTINUE},
-    {"include", parse_loader, N_LOADER}, {"extends", parse_loader, N_LOADER},
-    {"import", parse_loader, N_LOADER}, {"from", parse_loader, N_LOADER},
+    {"for", parse_for, N_FOR},
+    {"if", parse_if, N_IF},
+    {"set", parse_set, N_SET},
+    {"macro", parse_macro, N_MACRO},
+    {"call", parse_call, N_CALLBLOCK},
+    {"filter", parse_filter_block, N_FILTERBLOCK},
+    {"with", parse_with, N_WITH},
+    {"block", parse_block, N_BLOCK},
+    {"print", parse_print, N_PRINT},
+    {"autoescape", parse_autoescape, N_AUTOESCAPE},
+    {"generation", parse_generation, N_SCOPE},
+    {"break", parse_jump, N_BREAK},
+    {"continue", parse_jump, N_CONTINUE},
+    {"include", parse_loader, N_LOADER},
+    {"extends", parse_loader, N_LOADER},
+    {"import", parse_loader, N_LOADER},
+    {"from", parse_loader, N_LOADER},
 };
 
 static bool statement(struct jj_parser *p, struct jj_node *owner, struct jj_list_n *to)
@@ -530,7 +595,8 @@ static bool statement(struct jj_parser *p, struct jj_node *owner, struct jj_list
         p->depth--;
         return ok;
     }
-    slm_jj_parse_fail(p, k->line, "Encountered unknown tag '%.*s'.", (int)(k->n > 60 ? 60 : k->n), k->s);
+    slm_jj_parse_fail(p, k->line, "Encountered unknown tag '%.*s'.",
+                      (int)(k->n > 60 ? 60 : k->n), k->s);
     return false;
 }
 

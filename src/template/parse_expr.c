@@ -1,6 +1,7 @@
-/* Expressions, with exactly Jinja's precedence: if-else, or, and, not, comparisons (chained), + -,
- * ~, * / // %, ** (left to right), signs, postfix and filters. A sign binds tighter than `**` and
- * a filter binds to the operand with its sign. */
+/* Expressions, with exactly Jinja's precedence: if-else, or, and, not, comparisons (chained), +
+ * -,
+ * ~, * / // %, ** (left to right), signs, postfix and filters. A sign binds tighter than `**`
+ * and a filter binds to the operand with its sign. */
 #include <string.h>
 
 #include "template/parse.h"
@@ -18,7 +19,8 @@ static bool nest(struct jj_parser *p)
     return false;
 }
 
-static struct jj_node *with_ab(struct jj_parser *p, int kind, int line, struct jj_node *a, struct jj_node *b)
+static struct jj_node *with_ab(struct jj_parser *p, int kind, int line, struct jj_node *a,
+                               struct jj_node *b)
 {
     struct jj_node *n = a ? slm_jj_node(p, kind, line) : NULL;
     if (!n || !slm_jj_deepen(p, n, a) || (b && !slm_jj_deepen(p, n, b)))
@@ -43,7 +45,8 @@ static bool str_value(struct jj_parser *p, const char *s, size_t n, jj_val *out)
         p->code = slm_fail_mem(p->err, "template string", n);
         return false;
     }
-    *x = (struct jj_str){.s = s, .n = n, .chars = slm_utf8_count(s, n), .hash = slm_jj_hash_bytes(s, n)};
+    *x = (struct jj_str){
+        .s = s, .n = n, .chars = slm_utf8_count(s, n), .hash = slm_jj_hash_bytes(s, n)};
     *out = (jj_val){.t = T_STR, .s = x};
     return true;
 }
@@ -143,12 +146,8 @@ static struct jj_node *primary(struct jj_parser *p, bool ns, bool store)
     if (!nest(p))
         return NULL;
     switch (k->type) {
-    case K_NAME:
-        n = name(p, ns, store);
-        break;
-    case K_STRING:
-        n = string(p);
-        break;
+    case K_NAME: n = name(p, ns, store); break;
+    case K_STRING: n = string(p); break;
     case K_INT:
     case K_FLOAT:
         p->at++;
@@ -160,12 +159,8 @@ static struct jj_node *primary(struct jj_parser *p, bool ns, bool store)
         if (n && !slm_jj_expect(p, K_RPAREN))
             n = NULL;
         break;
-    case K_LBRACKET:
-        n = list(p);
-        break;
-    case K_LBRACE:
-        n = dict(p);
-        break;
+    case K_LBRACKET: n = list(p); break;
+    case K_LBRACE: n = dict(p); break;
     default:
         slm_jj_parse_fail(p, k->line, "unexpected '%s'", slm_jj_describe(k, buf, sizeof buf));
     }
@@ -177,7 +172,8 @@ static bool tuple_end(struct jj_parser *p, struct jj_tuple_opts o)
 {
     const struct jj_token *k = jj_tok(p);
     return k->type == K_VAR_END || k->type == K_BLOCK_END || k->type == K_RPAREN ||
-           (o.until_in && jj_tok_is(k, "in")) || (o.until_recursive && jj_tok_is(k, "recursive"));
+           (o.until_in && jj_tok_is(k, "in")) ||
+           (o.until_recursive && jj_tok_is(k, "recursive"));
 }
 
 struct jj_node *slm_jj_parse_tuple(struct jj_parser *p, struct jj_tuple_opts o)
@@ -190,7 +186,8 @@ struct jj_node *slm_jj_parse_tuple(struct jj_parser *p, struct jj_tuple_opts o)
             return NULL;
         if (tuple_end(p, o))
             break;
-        struct jj_node *n = o.simple ? primary(p, o.ns, true) : slm_jj_parse_expr(p, !o.no_cond);
+        struct jj_node *n =
+            o.simple ? primary(p, o.ns, true) : slm_jj_parse_expr(p, !o.no_cond);
         if (!n)
             return NULL;
         bool comma = jj_tok(p)->type == K_COMMA;
@@ -209,7 +206,8 @@ struct jj_node *slm_jj_parse_tuple(struct jj_parser *p, struct jj_tuple_opts o)
     if (tuple)
         return tuple;
     if (!o.parens) {
-        slm_jj_parse_fail(p, line, "Expected an expression, got '%s'", slm_jj_describe(jj_tok(p), buf, sizeof buf));
+        slm_jj_parse_fail(p, line, "Expected an expression, got '%s'",
+                          slm_jj_describe(jj_tok(p), buf, sizeof buf));
         return NULL;
     }
     return slm_jj_node(p, N_TUPLE, line);
@@ -239,7 +237,8 @@ struct jj_node *slm_jj_parse_target(struct jj_parser *p, struct jj_tuple_opts o)
     o.simple = true;
     struct jj_node *n = slm_jj_parse_tuple(p, o);
     if (n && !can_assign(n)) {
-        slm_jj_parse_fail(p, n->line, "can't assign to %s", n->kind == N_CONST ? "'const'" : "this expression");
+        slm_jj_parse_fail(p, n->line, "can't assign to %s",
+                          n->kind == N_CONST ? "'const'" : "this expression");
         return NULL;
     }
     if (n)
@@ -267,7 +266,8 @@ static struct jj_node *subscribed(struct jj_parser *p)
             p->at++;
             t = jj_tok(p)->type;
         }
-        if (t != K_COLON && t != K_RBRACKET && t != K_COMMA && !(part[i] = slm_jj_parse_expr(p, true)))
+        if (t != K_COLON && t != K_RBRACKET && t != K_COMMA &&
+            !(part[i] = slm_jj_parse_expr(p, true)))
             return NULL;
     }
     struct jj_node *n = slm_jj_node(p, N_SLICE, line);
@@ -310,7 +310,8 @@ static struct jj_node *subscript(struct jj_parser *p, struct jj_node *of)
         struct jj_node *e = subscribed(p);
         if (!e)
             return NULL;
-        if (n == 1 && (!(tuple = slm_jj_node(p, N_TUPLE, k->line)) || !slm_jj_add(p, tuple, &tuple->args, arg)))
+        if (n == 1 && (!(tuple = slm_jj_node(p, N_TUPLE, k->line)) ||
+                       !slm_jj_add(p, tuple, &tuple->args, arg)))
             return NULL;
         if (n && !slm_jj_add(p, tuple, &tuple->args, e))
             return NULL;
@@ -324,11 +325,13 @@ static struct jj_node *subscript(struct jj_parser *p, struct jj_node *of)
     return arg ? with_ab(p, N_ITEM, k->line, of, arg) : NULL;
 }
 
-static bool add_keyword(struct jj_parser *p, struct jj_node *n, struct jj_node *v, const struct jj_token *key)
+static bool add_keyword(struct jj_parser *p, struct jj_node *n, struct jj_node *v,
+                        const struct jj_token *key)
 {
     int m = n->kids.n;
     if ((m & (m - 1)) == 0) {
-        const struct jj_str **names = slm_arena_alloc_n(&p->t->arena, m ? (size_t)m * 2 : 1, sizeof *names);
+        const struct jj_str **names =
+            slm_arena_alloc_n(&p->t->arena, m ? (size_t)m * 2 : 1, sizeof *names);
         if (!names) {
             p->code = slm_fail_mem(p->err, "template", 0);
             return false;
@@ -340,7 +343,8 @@ static bool add_keyword(struct jj_parser *p, struct jj_node *n, struct jj_node *
     n->names[m] = slm_jj_intern(p, key->s, key->n);
     for (int i = 0; n->names[m] && i < m; i++)
         if (n->names[i] == n->names[m]) {
-            slm_jj_parse_fail(p, key->line, "keyword argument repeated: %.*s", (int)key->n, key->s);
+            slm_jj_parse_fail(p, key->line, "keyword argument repeated: %.*s", (int)key->n,
+                              key->s);
             return false;
         }
     return n->names[m] && slm_jj_add(p, n, &n->kids, v);
@@ -464,8 +468,8 @@ static struct jj_node *test(struct jj_parser *p, struct jj_node *of)
     if (k->type == K_LPAREN) {
         if (!call_args(p, n))
             return NULL;
-    } else if ((k->type == K_NAME || k->type == K_STRING || k->type == K_INT || k->type == K_FLOAT ||
-                k->type == K_LBRACKET || k->type == K_LBRACE) &&
+    } else if ((k->type == K_NAME || k->type == K_STRING || k->type == K_INT ||
+                k->type == K_FLOAT || k->type == K_LBRACKET || k->type == K_LBRACE) &&
                !jj_tok_is(k, "else") && !jj_tok_is(k, "or") && !jj_tok_is(k, "and")) {
         if (jj_tok_is(k, "is")) {
             slm_jj_parse_fail(p, line, "You cannot chain multiple tests with is");
@@ -543,9 +547,10 @@ static struct jj_node *binary(struct jj_parser *p, int level)
     while (left) {
         struct jj_token *k = jj_tok(p);
         int op = op_of(k->type);
-        bool mine = level == 0 ? op == OP_ADD || op == OP_SUB
-                  : level == 1 ? k->type == K_TILDE
-                  : level == 2 ? op >= OP_MUL && op <= OP_MOD : op == OP_POW;
+        bool mine = level == 0   ? op == OP_ADD || op == OP_SUB
+                    : level == 1 ? k->type == K_TILDE
+                    : level == 2 ? op >= OP_MUL && op <= OP_MOD
+                                 : op == OP_POW;
         if (!mine)
             return concat ? concat : left;
         p->at++;

@@ -1,7 +1,7 @@
-/* Jinja's static view of names, where it shows: a name that a scope first sets, unconditionally,
- * and that no scope around it mentions, starts without a value there even if the caller's
- * variables have one; macros and loops that read it before the `set` see nothing. Everything else
- * the frames of the evaluator get right by themselves.
+/* Jinja's static view of names, where it shows: a name that a scope first sets,
+ * unconditionally, and that no scope around it mentions, starts without a value there even if
+ * the caller's variables have one; macros and loops that read it before the `set` see nothing.
+ * Everything else the frames of the evaluator get right by themselves.
  *
  * The same walk finds filters and tests that do not exist. They are errors of the template, but
  * not where they stand directly in an `if` (or if-else expression): there only when reached. */
@@ -11,14 +11,14 @@
 
 struct scope {
     struct scope *up;
-    struct jj_dict *refs;       /* names mentioned */
-    struct jj_list_n children;  /* nodes that open scopes within this one */
+    struct jj_dict *refs;      /* names mentioned */
+    struct jj_list_n children; /* nodes that open scopes within this one */
     const struct jj_str **hidden;
     int n_hidden, cap;
 };
 
 struct walk {
-    struct jj_run r;            /* for its arena and failure */
+    struct jj_run r; /* for its arena and failure */
     slm_template *t;
     struct scope *s;
 };
@@ -82,13 +82,14 @@ static bool expr(struct walk *w, const struct jj_node *n, bool soft)
     if (n->kind == N_NAME || n->kind == N_NSREF)
         return mentioned(w->s, n->name) || refer(w, n->name);
     if ((n->kind == N_FILTER || n->kind == N_TEST) && n->id < 0 && !soft) {
-        slm_jj_fail(&w->r, SLM_E_TEMPLATE, "%s: line %d: No %s named '%.*s'.", w->t->name, n->line,
-                    n->kind == N_FILTER ? "filter" : "test", (int)n->name->n, n->name->s);
+        slm_jj_fail(&w->r, SLM_E_TEMPLATE, "%s: line %d: No %s named '%.*s'.", w->t->name,
+                    n->line, n->kind == N_FILTER ? "filter" : "test", (int)n->name->n,
+                    n->name->s);
         return false;
     }
     soft |= n->kind == N_COND;
-    return expr(w, n->a, soft) && expr(w, n->b, soft) && expr(w, n->c, soft) && expr(w, n->d, soft) &&
-           exprs(w, &n->args, soft) && exprs(w, &n->kids, soft);
+    return expr(w, n->a, soft) && expr(w, n->b, soft) && expr(w, n->c, soft) &&
+           expr(w, n->d, soft) && exprs(w, &n->args, soft) && exprs(w, &n->kids, soft);
 }
 
 static bool exprs(struct walk *w, const struct jj_list_n *l, bool soft)
@@ -154,7 +155,8 @@ static bool opening(struct walk *w, struct jj_node *n)
     static const char *const extra[] = {"caller", "kwargs", "varargs", "loop"};
     bool is[] = {n->caller, n->kwargs, n->varargs, n->kind == N_FOR};
     for (int i = 0; i < 4; i++) {
-        const jj_val *k = is[i] ? slm_jj_get_str(w->t->interned, extra[i], strlen(extra[i])) : NULL;
+        const jj_val *k =
+            is[i] ? slm_jj_get_str(w->t->interned, extra[i], strlen(extra[i])) : NULL;
         if (k && !refer(w, k->s))
             return false;
     }
@@ -206,7 +208,10 @@ static bool scope(struct walk *w, struct jj_node *n)
 int slm_jj_scopes(slm_template *t, slm_err *err)
 {
     struct walk w = {.t = t};
-    w.r = (struct jj_run){.rt = t->rt, .err = err, .max_memory = (size_t)256 << 20, .max_steps = UINT64_MAX,
+    w.r = (struct jj_run){.rt = t->rt,
+                          .err = err,
+                          .max_memory = (size_t)256 << 20,
+                          .max_steps = UINT64_MAX,
                           .max_level = 4000};
     slm_arena_init(&w.r.arena, t->rt, SLM_MEM_TEMPLATE);
     scope(&w, t->root);

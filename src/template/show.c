@@ -1,4 +1,5 @@
-/* Values as text: Python's str() and repr(), json.dumps as Transformers calls it, HTML escaping. */
+/* Values as text: Python's str() and repr(), json.dumps as Transformers calls it, HTML
+ * escaping. */
 #include <math.h>
 #include <string.h>
 
@@ -207,7 +208,11 @@ jj_val slm_jj_escape(struct jj_run *r, jj_val v)
     for (size_t i = 0; i < v.s->n; i++) {
         char c = v.s->s[i];
         if (c == '&' || c == '<' || c == '>' || c == '\'' || c == '"')
-            slm_buf_puts(&b, c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '"' ? "&#34;" : "&#39;");
+            slm_buf_puts(&b, c == '&'   ? "&amp;"
+                             : c == '<' ? "&lt;"
+                             : c == '>' ? "&gt;"
+                             : c == '"' ? "&#34;"
+                                        : "&#39;");
         else
             slm_buf_putc(&b, c);
     }
@@ -239,7 +244,8 @@ static void dump_text(struct dump *d, const struct jj_str *s)
         else if (cp < 0x10000)
             slm_buf_printf(d->b, "\\u%04x", (unsigned)cp);
         else
-            slm_buf_printf(d->b, "\\u%04x\\u%04x", (unsigned)(0xd7c0 + (cp >> 10)), (unsigned)(0xdc00 | (cp & 0x3ff)));
+            slm_buf_printf(d->b, "\\u%04x\\u%04x", (unsigned)(0xd7c0 + (cp >> 10)),
+                           (unsigned)(0xdc00 | (cp & 0x3ff)));
         i += (size_t)len;
     }
     slm_buf_putc(d->b, '"');
@@ -278,7 +284,8 @@ static bool dump_key(struct dump *d, jj_val k)
         slm_buf_putc(d->b, '"');
         return true;
     default:
-        slm_jj_fail(d->r, SLM_E_TEMPLATE, "keys must be str, int, float, bool or None, not %s", slm_jj_type_name(k));
+        slm_jj_fail(d->r, SLM_E_TEMPLATE, "keys must be str, int, float, bool or None, not %s",
+                    slm_jj_type_name(k));
         return false;
     }
 }
@@ -287,7 +294,8 @@ static bool dump(struct dump *d, jj_val v);
 
 static bool sorted_order(struct dump *d, const struct jj_dict *o, jj_val **order)
 {
-    jj_val *at = slm_jj_new_n(d->r, o->n, sizeof *at), *keys = slm_jj_new_n(d->r, o->n, sizeof *keys);
+    jj_val *at = slm_jj_new_n(d->r, o->n, sizeof *at),
+           *keys = slm_jj_new_n(d->r, o->n, sizeof *keys);
     if (!at || !keys)
         return false;
     for (size_t i = 0; i < o->n; i++) {
@@ -333,7 +341,8 @@ static bool dump(struct dump *d, jj_val v)
 {
     struct slm_buf *b = d->b;
     bool ok = true;
-    if (!slm_jj_step(d->r, 2 + (v.t == T_STR ? v.s->n / 16 : 0) + (d->pretty ? (uint64_t)d->depth : 0)) ||
+    if (!slm_jj_step(d->r, 2 + (v.t == T_STR ? v.s->n / 16 : 0) +
+                               (d->pretty ? (uint64_t)d->depth : 0)) ||
         !slm_jj_enter(d->r))
         return false;
     switch (v.t) {
@@ -347,7 +356,8 @@ static bool dump(struct dump *d, jj_val v)
     case T_DICT: ok = dump_items(d, v); break;
     default:
         ok = false;
-        slm_jj_fail(d->r, SLM_E_TEMPLATE, "Object of type %s is not JSON serializable", slm_jj_type_name(v));
+        slm_jj_fail(d->r, SLM_E_TEMPLATE, "Object of type %s is not JSON serializable",
+                    slm_jj_type_name(v));
     }
     d->r->level--;
     return ok && !b->failed;
@@ -365,7 +375,8 @@ static bool dump_options(struct dump *d, jj_val indent, jj_val sep)
     } else if (indent.t == T_UNDEF) {
         slm_jj_undef_error(d->r, indent);
     } else if (d->pretty && indent.t != T_STR) {
-        slm_jj_fail(d->r, SLM_E_TEMPLATE, "can't multiply sequence by non-int of type '%s'", slm_jj_type_name(indent));
+        slm_jj_fail(d->r, SLM_E_TEMPLATE, "can't multiply sequence by non-int of type '%s'",
+                    slm_jj_type_name(indent));
     }
     d->indent = indent;
     if (jj_is_seq(sep)) {
@@ -384,12 +395,13 @@ static bool dump_options(struct dump *d, jj_val indent, jj_val sep)
 
 jj_val slm_jj_tojson(struct jj_run *r, jj_val v, const struct jj_args *a)
 {
-    static const struct jj_spec spec = {"tojson", "ensure_ascii indent separators sort_keys", 0, 0};
+    static const struct jj_spec spec = {"tojson", "ensure_ascii indent separators sort_keys", 0,
+                                        0};
     jj_val o[4];
     struct slm_buf b;
     struct dump d = {.r = r, .b = &b};
-    if (!slm_jj_bind(r, &spec, a, o) || !slm_jj_truth(r, o[0], &d.ascii) || !slm_jj_truth(r, o[3], &d.sort) ||
-        !dump_options(&d, o[1], o[2]))
+    if (!slm_jj_bind(r, &spec, a, o) || !slm_jj_truth(r, o[0], &d.ascii) ||
+        !slm_jj_truth(r, o[3], &d.sort) || !dump_options(&d, o[1], o[2]))
         return jj_failed();
     slm_jj_buf(r, &b);
     if (!dump(&d, v) && !b.failed) {

@@ -1,20 +1,23 @@
-/* strftime_now: the directives of C's strftime with the C locale's names, written out here so that
- * neither locale nor time zone of the process matters. Glibc's flags - _ 0 ^ # are understood. */
+/* strftime_now: the directives of C's strftime with the C locale's names, written out here so
+ * that neither locale nor time zone of the process matters. Glibc's flags - _ 0 ^ # are
+ * understood. */
 #include <stdio.h>
 #include <string.h>
 
 #include "template/jinja.h"
 
-struct when { int64_t year; int month, day, hour, minute, second, yday, wday; };
+struct when {
+    int64_t year;
+    int month, day, hour, minute, second, yday, wday;
+};
 
-static const char *const days[] = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
-static const char *const months[] = {"January", "February", "March", "April", "May", "June", "July", "August",
-                                     "September", "October", "November", "December"};
+static const char *const days[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
+                                   "Thursday", "Friday", "Saturday"};
+static const char *const months[] = {"January",   "February", "March",    "April",
+                                     "May",       "June",     "July",     "August",
+                                     "September", "October",  "November", "December"};
 
-static bool leap(int64_t y)
-{
-    return (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
-}
+static bool leap(int64_t y) { return (y % 4 == 0 && y % 100 != 0) || y % 400 == 0; }
 
 /* Civil date of a count of seconds; the Gregorian cycle of 400 years has 146097 days. */
 static struct when civil(int64_t t)
@@ -25,10 +28,12 @@ static struct when civil(int64_t t)
         s += 86400;
         day--;
     }
-    struct when w = {.hour = (int)(s / 3600), .minute = (int)(s / 60 % 60), .second = (int)(s % 60)};
+    struct when w = {
+        .hour = (int)(s / 3600), .minute = (int)(s / 60 % 60), .second = (int)(s % 60)};
     w.wday = (int)(((day % 7) + 11) % 7);
     int64_t z = day + 719468, era = (z >= 0 ? z : z - 146096) / 146097, doe = z - era * 146097;
-    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365, doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365,
+            doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
     int64_t mp = (5 * doy + 2) / 153;
     w.day = (int)(doy - (153 * mp + 2) / 5 + 1);
     w.month = (int)(mp < 10 ? mp + 3 : mp - 9);
@@ -85,11 +90,13 @@ static const char *composite(char c)
 {
     switch (c) {
     case 'c': return "%a %b %e %H:%M:%S %Y";
-    case 'D': case 'x': return "%m/%d/%y";
+    case 'D':
+    case 'x': return "%m/%d/%y";
     case 'F': return "%Y-%m-%d";
     case 'R': return "%H:%M";
     case 'r': return "%I:%M:%S %p";
-    case 'T': case 'X': return "%H:%M:%S";
+    case 'T':
+    case 'X': return "%H:%M:%S";
     default: return NULL;
     }
 }
@@ -97,7 +104,8 @@ static const char *composite(char c)
 static bool number(struct slm_buf *b, const struct when *w, char c, char flag, int64_t now)
 {
     int64_t y;
-    int wmon = (w->wday + 6) % 7, hour12 = w->hour % 12 ? w->hour % 12 : 12, week = iso_week(w, &y);
+    int wmon = (w->wday + 6) % 7, hour12 = w->hour % 12 ? w->hour % 12 : 12,
+        week = iso_week(w, &y);
     switch (c) {
     case 'Y': put(b, w->year, 1, '0', flag); return true;
     case 'C': put(b, w->year / 100, 2, '0', flag); return true;
@@ -125,7 +133,8 @@ static bool number(struct slm_buf *b, const struct when *w, char c, char flag, i
     }
 }
 
-static void format(struct slm_buf *b, const struct when *w, const char *s, size_t n, int64_t now)
+static void format(struct slm_buf *b, const struct when *w, const char *s, size_t n,
+                   int64_t now)
 {
     for (size_t i = 0; i < n && !b->failed; i++) {
         size_t at = i;
@@ -145,7 +154,11 @@ static void format(struct slm_buf *b, const struct when *w, const char *s, size_
         else if (s[i] == 'B' || s[i] == 'b' || s[i] == 'h')
             put_word(b, months[w->month - 1], s[i] == 'B' ? 0 : 3, flag, false);
         else if (s[i] == 'p' || s[i] == 'P')
-            put_word(b, w->hour < 12 ? s[i] == 'p' ? "AM" : "am" : s[i] == 'p' ? "PM" : "pm", 0, flag, true);
+            put_word(b,
+                     w->hour < 12  ? s[i] == 'p' ? "AM" : "am"
+                     : s[i] == 'p' ? "PM"
+                                   : "pm",
+                     0, flag, true);
         else if (s[i] == 'n' || s[i] == 't' || s[i] == '%')
             slm_buf_putc(b, s[i] == 'n' ? '\n' : s[i] == 't' ? '\t' : '%');
         else if (s[i] != 'z' && s[i] != 'Z' && !number(b, w, s[i], flag, now))
@@ -157,7 +170,8 @@ jj_val slm_jj_strftime(struct jj_run *r, jj_val f)
 {
     struct slm_buf b;
     if (f.t != T_STR)
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "strftime() argument 1 must be str, not %s", slm_jj_type_name(f));
+        return slm_jj_fail(r, SLM_E_TEMPLATE, "strftime() argument 1 must be str, not %s",
+                           slm_jj_type_name(f));
     if (r->now == INT64_MIN)
         r->now = slm_clock_local();
     struct when w = civil(r->now);

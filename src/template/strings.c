@@ -1,6 +1,6 @@
-/* The methods of str. Positions are in characters, as in Python; the work is done in bytes, which
- * is safe as one character's UTF-8 never begins inside another's. Methods of marked text give
- * marked text and escape the plain text they take in, as Markup does. */
+/* The methods of str. Positions are in characters, as in Python; the work is done in bytes,
+ * which is safe as one character's UTF-8 never begins inside another's. Methods of marked text
+ * give marked text and escape the plain text they take in, as Markup does. */
 #include <string.h>
 
 #include "template/jinja.h"
@@ -18,7 +18,8 @@ static bool need_str(struct jj_run *r, jj_val v, const char *what)
         return true;
     if (v.t == T_UNDEF)
         slm_jj_fail(r, SLM_E_TEMPLATE, "%s: argument is undefined", what);
-    slm_jj_fail(r, SLM_E_TEMPLATE, "%s: argument must be str, not %s", what, slm_jj_type_name(v));
+    slm_jj_fail(r, SLM_E_TEMPLATE, "%s: argument must be str, not %s", what,
+                slm_jj_type_name(v));
     return false;
 }
 
@@ -83,7 +84,8 @@ static bool split_space(struct jj_run *r, jj_val list, jj_val v, jj_int max)
     int32_t cp;
     for (size_t i = 0;;) {
         int len = 0;
-        while (i < s->n && (len = slm_utf8_next(s->s + i, s->n - i, &cp)) && cp >= 0 && slm_jj_space(cp))
+        while (i < s->n && (len = slm_utf8_next(s->s + i, s->n - i, &cp)) && cp >= 0 &&
+               slm_jj_space(cp))
             i += (size_t)len;
         if (i >= s->n)
             return true;
@@ -92,7 +94,8 @@ static bool split_space(struct jj_run *r, jj_val list, jj_val v, jj_int max)
             jj_val rest = slm_jj_strip(r, v, jj_none(), 2);
             return !jj_bad(rest) && push_part(r, list, v, lo, rest.s->n);
         }
-        while (i < s->n && (len = slm_utf8_next(s->s + i, s->n - i, &cp)) && !(cp >= 0 && slm_jj_space(cp)))
+        while (i < s->n && (len = slm_utf8_next(s->s + i, s->n - i, &cp)) &&
+               !(cp >= 0 && slm_jj_space(cp)))
             i += (size_t)len;
         if (!push_part(r, list, v, lo, i))
             return false;
@@ -116,7 +119,8 @@ static bool rsplit_space(struct jj_run *r, jj_val list, jj_val v, jj_int max)
         size_t hi = i;
         if (max == 0) {
             size_t lo = 0;
-            for (int len; lo < hi && (len = slm_utf8_next(s + lo, hi - lo, &cp)) && cp >= 0 && slm_jj_space(cp);)
+            for (int len; lo < hi && (len = slm_utf8_next(s + lo, hi - lo, &cp)) && cp >= 0 &&
+                          slm_jj_space(cp);)
                 lo += (size_t)len;
             return push_part(r, list, v, lo, hi);
         }
@@ -140,7 +144,8 @@ static const char *last_match(const char *s, size_t n, const struct jj_str *what
     return NULL;
 }
 
-static bool split_on(struct jj_run *r, jj_val list, jj_val v, const struct jj_str *sep, jj_int max)
+static bool split_on(struct jj_run *r, jj_val list, jj_val v, const struct jj_str *sep,
+                     jj_int max)
 {
     size_t lo = 0;
     const char *at;
@@ -153,7 +158,8 @@ static bool split_on(struct jj_run *r, jj_val list, jj_val v, const struct jj_st
     return push_part(r, list, v, lo, v.s->n);
 }
 
-static bool rsplit_on(struct jj_run *r, jj_val list, jj_val v, const struct jj_str *sep, jj_int max)
+static bool rsplit_on(struct jj_run *r, jj_val list, jj_val v, const struct jj_str *sep,
+                      jj_int max)
 {
     size_t hi = v.s->n;
     const char *at;
@@ -183,7 +189,8 @@ static jj_val split(struct jj_run *r, jj_val s, const struct jj_args *a, bool ri
     if (jj_bad(list) || !slm_jj_bind(r, &spec, a, o) || !slm_jj_step(r, s.s->n / 16))
         return jj_failed();
     if (o[1].t != T_MISSING && !slm_jj_as_int(o[1], &max))
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "'%s' object cannot be interpreted as an integer", slm_jj_type_name(o[1]));
+        return slm_jj_fail(r, SLM_E_TEMPLATE, "'%s' object cannot be interpreted as an integer",
+                           slm_jj_type_name(o[1]));
     if (max < 0)
         max = -1;
     bool ok;
@@ -203,7 +210,8 @@ static jj_val split(struct jj_run *r, jj_val s, const struct jj_args *a, bool ri
 
 static bool line_end(int32_t cp)
 {
-    return (cp >= '\n' && cp <= '\r') || (cp >= 0x1c && cp <= 0x1e) || cp == 0x85 || cp == 0x2028 || cp == 0x2029;
+    return (cp >= '\n' && cp <= '\r') || (cp >= 0x1c && cp <= 0x1e) || cp == 0x85 ||
+           cp == 0x2028 || cp == 0x2029;
 }
 
 jj_val slm_jj_split_lines(struct jj_run *r, jj_val v, bool keep)
@@ -235,7 +243,8 @@ jj_val slm_jj_replace(struct jj_run *r, jj_val v, jj_val from, jj_val to, jj_int
     struct slm_buf b;
     const struct jj_str *s = v.s;
     size_t i = 0;
-    if (!need_str(r, from, "replace") || !need_str(r, to, "replace") || !slm_jj_step(r, s->n / 16))
+    if (!need_str(r, from, "replace") || !need_str(r, to, "replace") ||
+        !slm_jj_step(r, s->n / 16))
         return jj_failed();
     if (v.mark)
         to = slm_jj_escape(r, to);
@@ -274,7 +283,8 @@ jj_val slm_jj_justify(struct jj_run *r, jj_val v, jj_int width, jj_val fill, int
     if (jj_bad(fill) || !need_str(r, fill, "justify"))
         return jj_failed();
     if (slm_jj_chars(fill.s) != 1)
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "The fill character must be exactly one character long");
+        return slm_jj_fail(r, SLM_E_TEMPLATE,
+                           "The fill character must be exactly one character long");
     if (v.mark)
         fill = slm_jj_escape(r, fill);
     if (width <= n || jj_bad(fill))
@@ -304,7 +314,8 @@ jj_val slm_jj_join(struct jj_run *r, jj_val sep, jj_val items, bool strict)
     slm_jj_buf(r, &b);
     for (size_t i = 0; (more = slm_jj_next(r, it, &v)) > 0; i++) {
         if (strict && !sep.mark && v.t != T_STR) {
-            slm_jj_fail(r, SLM_E_TEMPLATE, "sequence item %zu: expected str instance, %s found", i, slm_jj_type_name(v));
+            slm_jj_fail(r, SLM_E_TEMPLATE, "sequence item %zu: expected str instance, %s found",
+                        i, slm_jj_type_name(v));
             break;
         }
         if (sep.mark)
@@ -317,8 +328,10 @@ jj_val slm_jj_join(struct jj_run *r, jj_val sep, jj_val items, bool strict)
     return marked(slm_jj_buf_str(r, &b), sep.mark);
 }
 
-/* Character positions start and end to bytes, as slices clip them. False when the range is void. */
-static bool window(struct jj_run *r, const struct jj_str *s, const jj_val *lo, const jj_val *hi, size_t out[2])
+/* Character positions start and end to bytes, as slices clip them. False when the range is
+ * void. */
+static bool window(struct jj_run *r, const struct jj_str *s, const jj_val *lo, const jj_val *hi,
+                   size_t out[2])
 {
     jj_int n = (jj_int)slm_jj_chars(s), b[2] = {0, n};
     const jj_val *v[2] = {lo, hi};
@@ -348,7 +361,8 @@ static jj_val find(struct jj_run *r, jj_val v, int id, const struct jj_args *a)
     if (!slm_jj_no_kw(r, a, "find", 1, 3) || !need_str(r, a->pos[0], "find"))
         return jj_failed();
     const struct jj_str *what = a->pos[0].s;
-    bool ok = window(r, v.s, a->n > 1 ? &a->pos[1] : &missing, a->n > 2 ? &a->pos[2] : &missing, w);
+    bool ok =
+        window(r, v.s, a->n > 1 ? &a->pos[1] : &missing, a->n > 2 ? &a->pos[2] : &missing, w);
     if (r->code)
         return jj_failed();
     if (id == MS_count) {
@@ -364,10 +378,13 @@ static jj_val find(struct jj_run *r, jj_val v, int id, const struct jj_args *a)
     if (ok && what->n == 0)
         at = v.s->s + (last ? w[1] : w[0]);
     else if (ok)
-        at = last ? last_match(v.s->s + w[0], w[1] - w[0], what) : memmem(v.s->s + w[0], w[1] - w[0], what->s, what->n);
+        at = last ? last_match(v.s->s + w[0], w[1] - w[0], what)
+                  : memmem(v.s->s + w[0], w[1] - w[0], what->s, what->n);
     if (at)
         return jj_of_int((jj_int)slm_utf8_count(v.s->s, (size_t)(at - v.s->s)));
-    return id == MS_find || id == MS_rfind ? jj_of_int(-1) : slm_jj_fail(r, SLM_E_TEMPLATE, "substring not found");
+    return id == MS_find || id == MS_rfind
+               ? jj_of_int(-1)
+               : slm_jj_fail(r, SLM_E_TEMPLATE, "substring not found");
 }
 
 static jj_val affix(struct jj_run *r, jj_val v, int id, const struct jj_args *a)
@@ -395,15 +412,20 @@ static jj_val affix(struct jj_run *r, jj_val v, int id, const struct jj_args *a)
 static jj_val partition(struct jj_run *r, jj_val v, int id, const struct jj_args *a)
 {
     jj_val t = slm_jj_list(r, T_TUPLE, 3);
-    if (jj_bad(t) || !slm_jj_no_kw(r, a, "partition", 1, 1) || !need_str(r, a->pos[0], "partition") ||
-        !slm_jj_step(r, v.s->n / 16))
+    if (jj_bad(t) || !slm_jj_no_kw(r, a, "partition", 1, 1) ||
+        !need_str(r, a->pos[0], "partition") || !slm_jj_step(r, v.s->n / 16))
         return jj_failed();
     const struct jj_str *sep = a->pos[0].s;
     if (!sep->n)
         return slm_jj_fail(r, SLM_E_TEMPLATE, "empty separator");
-    const char *at = id == MS_partition ? memmem(v.s->s, v.s->n, sep->s, sep->n) : last_match(v.s->s, v.s->n, sep);
-    size_t lo = at ? (size_t)(at - v.s->s) : id == MS_partition ? v.s->n : 0, hi = at ? lo + sep->n : lo;
-    bool ok = push_part(r, t, v, 0, lo) && push_part(r, t, v, lo, hi) && push_part(r, t, v, hi, v.s->n);
+    const char *at = id == MS_partition ? memmem(v.s->s, v.s->n, sep->s, sep->n)
+                                        : last_match(v.s->s, v.s->n, sep);
+    size_t lo = at                   ? (size_t)(at - v.s->s)
+                : id == MS_partition ? v.s->n
+                                     : 0,
+           hi = at ? lo + sep->n : lo;
+    bool ok = push_part(r, t, v, 0, lo) && push_part(r, t, v, lo, hi) &&
+              push_part(r, t, v, hi, v.s->n);
     return ok ? t : jj_failed();
 }
 
@@ -413,9 +435,12 @@ static jj_val justify(struct jj_run *r, jj_val v, int id, const struct jj_args *
     if (!slm_jj_no_kw(r, a, "justify", 1, 2))
         return jj_failed();
     if (!slm_jj_as_int(a->pos[0], &width))
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "'%s' object cannot be interpreted as an integer", slm_jj_type_name(a->pos[0]));
+        return slm_jj_fail(r, SLM_E_TEMPLATE, "'%s' object cannot be interpreted as an integer",
+                           slm_jj_type_name(a->pos[0]));
     return slm_jj_justify(r, v, width, a->n > 1 ? a->pos[1] : (jj_val){.t = T_MISSING},
-                          id == MS_ljust ? -1 : id == MS_rjust ? 1 : 0);
+                          id == MS_ljust   ? -1
+                          : id == MS_rjust ? 1
+                                           : 0);
 }
 
 static jj_val zfill(struct jj_run *r, jj_val v, const struct jj_args *a)
@@ -440,7 +465,8 @@ static jj_val expand_tabs(struct jj_run *r, jj_val v, const struct jj_args *a)
     jj_val size;
     jj_int tab = 8, col = 0;
     int32_t cp;
-    if (!slm_jj_bind(r, &spec, a, &size) || (size.t != T_MISSING && !slm_jj_as_int(size, &tab)) || tab > 4096)
+    if (!slm_jj_bind(r, &spec, a, &size) ||
+        (size.t != T_MISSING && !slm_jj_as_int(size, &tab)) || tab > 4096)
         return slm_jj_fail(r, SLM_E_TEMPLATE, "expandtabs: tabsize must be a small integer");
     slm_jj_buf(r, &b);
     for (size_t i = 0; i < v.s->n && !b.failed;) {
@@ -475,7 +501,8 @@ static jj_val encode(struct jj_run *r, jj_val v, const struct jj_args *a)
     if (!slm_jj_bind(r, &spec, a, o))
         return jj_failed();
     bool ascii = slm_jj_is(o[0], "ascii") && slm_jj_chars(v.s) == v.s->n;
-    if (o[0].t != T_MISSING && !ascii && !slm_jj_is(o[0], "utf-8") && !slm_jj_is(o[0], "utf8") && !slm_jj_is(o[0], "UTF-8"))
+    if (o[0].t != T_MISSING && !ascii && !slm_jj_is(o[0], "utf-8") &&
+        !slm_jj_is(o[0], "utf8") && !slm_jj_is(o[0], "UTF-8"))
         return slm_jj_fail(r, SLM_E_TEMPLATE, "encode: only UTF-8 is supported");
     v.t = T_BYTES;
     v.mark = false;
@@ -500,7 +527,8 @@ static jj_val translate(struct jj_run *r, jj_val v, const struct jj_args *a)
         else if (to->t == T_INT && to->i >= 0 && to->i <= 0x10ffff)
             slm_buf_put(&b, out, (size_t)slm_utf8_put(out, (int32_t)to->i));
         else if (to->t != T_NONE)
-            slm_jj_fail(r, SLM_E_TEMPLATE, "character mapping must return integer, None or str");
+            slm_jj_fail(r, SLM_E_TEMPLATE,
+                        "character mapping must return integer, None or str");
         i += (size_t)len;
     }
     return marked(slm_jj_buf_str(r, &b), v.mark);
@@ -515,8 +543,9 @@ static jj_val format_map(struct jj_run *r, jj_val v, const struct jj_args *a)
 
 static jj_val plain(struct jj_run *r, jj_val v, int id, const struct jj_args *a)
 {
-    static const uint8_t how[] = {[MS_capitalize] = CASE_CAPITAL, [MS_casefold] = CASE_FOLD, [MS_lower] = CASE_LOWER,
-                                  [MS_swapcase] = CASE_SWAP, [MS_title] = CASE_TITLE, [MS_upper] = CASE_UPPER};
+    static const uint8_t how[] = {
+        [MS_capitalize] = CASE_CAPITAL, [MS_casefold] = CASE_FOLD, [MS_lower] = CASE_LOWER,
+        [MS_swapcase] = CASE_SWAP,      [MS_title] = CASE_TITLE,   [MS_upper] = CASE_UPPER};
     if (!slm_jj_no_kw(r, a, "str method", 0, 0) || !slm_jj_step(r, v.s->n / 16))
         return jj_failed();
     if (id == MS_striptags || id == MS_unescape)
@@ -533,28 +562,44 @@ jj_val slm_jj_str_method(struct jj_run *r, jj_val v, int id, const struct jj_arg
     bool keep;
     jj_int count = -1;
     switch (id) {
-    case MS_center: case MS_ljust: case MS_rjust: return justify(r, v, id, a);
-    case MS_count: case MS_find: case MS_index: case MS_rfind: case MS_rindex: return find(r, v, id, a);
-    case MS_endswith: case MS_startswith: return affix(r, v, id, a);
+    case MS_center:
+    case MS_ljust:
+    case MS_rjust: return justify(r, v, id, a);
+    case MS_count:
+    case MS_find:
+    case MS_index:
+    case MS_rfind:
+    case MS_rindex: return find(r, v, id, a);
+    case MS_endswith:
+    case MS_startswith: return affix(r, v, id, a);
     case MS_expandtabs: return expand_tabs(r, v, a);
     case MS_encode: return encode(r, v, a);
     case MS_format: return slm_jj_braces(r, v, a);
     case MS_format_map: return format_map(r, v, a);
     case MS_join:
-        return slm_jj_no_kw(r, a, "join", 1, 1) ? slm_jj_join(r, v, a->pos[0], true) : jj_failed();
-    case MS_strip: case MS_lstrip: case MS_rstrip:
+        return slm_jj_no_kw(r, a, "join", 1, 1) ? slm_jj_join(r, v, a->pos[0], true)
+                                                : jj_failed();
+    case MS_strip:
+    case MS_lstrip:
+    case MS_rstrip:
         if (!slm_jj_no_kw(r, a, "strip", 0, 1))
             return jj_failed();
-        return slm_jj_strip(r, v, a->n ? a->pos[0] : jj_none(), id == MS_strip ? 3 : id == MS_lstrip ? 1 : 2);
-    case MS_partition: case MS_rpartition: return partition(r, v, id, a);
-    case MS_removeprefix: case MS_removesuffix: return remove_affix(r, v, id, a);
+        return slm_jj_strip(r, v, a->n ? a->pos[0] : jj_none(),
+                            id == MS_strip    ? 3
+                            : id == MS_lstrip ? 1
+                                              : 2);
+    case MS_partition:
+    case MS_rpartition: return partition(r, v, id, a);
+    case MS_removeprefix:
+    case MS_removesuffix: return remove_affix(r, v, id, a);
     case MS_replace:
         if (!slm_jj_no_kw(r, a, "replace", 2, 3))
             return jj_failed();
         if (a->n > 2 && !slm_jj_as_int(a->pos[2], &count))
             return slm_jj_fail(r, SLM_E_TEMPLATE, "replace: count must be an integer");
         return slm_jj_replace(r, v, a->pos[0], a->pos[1], count);
-    case MS_split: case MS_rsplit: return split(r, v, a, id == MS_rsplit);
+    case MS_split:
+    case MS_rsplit: return split(r, v, a, id == MS_rsplit);
     case MS_splitlines:
         if (!slm_jj_bind(r, &lines, a, &o) || !slm_jj_truth(r, o, &keep))
             return jj_failed();

@@ -18,14 +18,16 @@ void slm_template_free(slm_template *t)
     slm_free(t->rt, t);
 }
 
-int slm_template_new(slm_template **out, slm_runtime *rt, const char *src, size_t n, const char *name, slm_err *err)
+int slm_template_new(slm_template **out, slm_runtime *rt, const char *src, size_t n,
+                     const char *name, slm_err *err)
 {
     slm_err own;
     if (!err)
         err = &own;
     *out = NULL;
     if (n > MAX_SOURCE)
-        return slm_fail(err, SLM_E_LIMIT, "%s: template of %zu bytes, at most %d", name, n, MAX_SOURCE);
+        return slm_fail(err, SLM_E_LIMIT, "%s: template of %zu bytes, at most %d", name, n,
+                        MAX_SOURCE);
     slm_template *t = slm_zalloc(rt, SLM_MEM_TEMPLATE, sizeof *t);
     if (!t)
         return slm_fail_mem(err, "template", sizeof *t);
@@ -51,10 +53,16 @@ int slm_template_new(slm_template **out, slm_runtime *rt, const char *src, size_
     return 0;
 }
 
-static void run_init(struct jj_run *r, const slm_template *t, const slm_template_opts *o, slm_err *err)
+static void run_init(struct jj_run *r, const slm_template *t, const slm_template_opts *o,
+                     slm_err *err)
 {
-    *r = (struct jj_run){.rt = t->rt, .t = t, .now = INT64_MIN, .max_memory = (size_t)MAX_MEMORY_MB << 20,
-                         .max_level = MAX_LEVEL, .max_steps = 50000000, .max_calls = 200,
+    *r = (struct jj_run){.rt = t->rt,
+                         .t = t,
+                         .now = INT64_MIN,
+                         .max_memory = (size_t)MAX_MEMORY_MB << 20,
+                         .max_level = MAX_LEVEL,
+                         .max_steps = 50000000,
+                         .max_calls = 200,
                          .max_output = (size_t)16 << 20};
     r->err = err ? err : &r->own;
     slm_arena_init(&r->arena, t->rt, SLM_MEM_TEMPLATE);
@@ -136,8 +144,8 @@ static bool put_name(struct jj_run *r, struct jj_dict *d, const char *name, jj_v
     return !jj_bad(v) && !jj_bad(k) && slm_jj_put(r, d, k, v);
 }
 
-static int render_object(const slm_template *t, const slm_json *vars, const slm_template_opts *o, slm_text *text,
-                         slm_err *err)
+static int render_object(const slm_template *t, const slm_json *vars,
+                         const slm_template_opts *o, slm_text *text, slm_err *err)
 {
     struct jj_run r;
     struct slm_buf out;
@@ -151,8 +159,8 @@ static int render_object(const slm_template *t, const slm_json *vars, const slm_
     return finish(&r, &out, text, err);
 }
 
-int slm_template_render(const slm_template *t, const char *json, size_t n, const slm_template_opts *o, slm_text *out,
-                        slm_err *err)
+int slm_template_render(const slm_template *t, const char *json, size_t n,
+                        const slm_template_opts *o, slm_text *out, slm_err *err)
 {
     slm_json *j;
     int code = slm_json_parse(&j, json, n, "template variables", err);
@@ -175,7 +183,7 @@ struct chat {
     struct jj_run *r;
     const slm_json *j;
     jj_val messages;
-    jj_val final;      /* the text to be continued; T_MISSING when nothing is */
+    jj_val final; /* the text to be continued; T_MISSING when nothing is */
 };
 
 static jj_val *member(jj_val d, const char *name)
@@ -225,25 +233,30 @@ static jj_val with_tag(struct jj_run *r, jj_val s)
     jj_val t = slm_jj_strz(r, tag);
     if (s.t == T_STR && !jj_bad(t))
         return slm_jj_binary(r, OP_ADD, s, t);
-    return slm_jj_fail(r, SLM_E_TEMPLATE, "continue_final_message: the final message is no text");
+    return slm_jj_fail(r, SLM_E_TEMPLATE,
+                       "continue_final_message: the final message is no text");
 }
 
 /* The last block of a list that has a text gets the tag. */
 static bool tag_block(struct chat *c, jj_val blocks)
 {
     for (size_t i = blocks.l->n; i-- > 0;) {
-        jj_val *b = &blocks.l->v[i], *text = b->t == T_DICT ? slm_jj_get_str(b->d, "text", 4) : NULL;
+        jj_val *b = &blocks.l->v[i],
+               *text = b->t == T_DICT ? slm_jj_get_str(b->d, "text", 4) : NULL;
         if (text) {
             c->final = *text;
             *text = with_tag(c->r, *text);
             return !jj_bad(*text);
         }
     }
-    slm_jj_fail(c->r, SLM_E_TEMPLATE, "continue_final_message is set but we could not find any text to continue in the final message!");
+    slm_jj_fail(c->r, SLM_E_TEMPLATE,
+                "continue_final_message is set but we could not find any text to continue in "
+                "the final message!");
     return false;
 }
 
-/* Every name the final text stands under gets the tag; one of them must occur in the template. */
+/* Every name the final text stands under gets the tag; one of them must occur in the template.
+ */
 static bool tag_fields(struct chat *c, jj_val last, const char *field, jj_val value)
 {
     struct jj_run *r = c->r;
@@ -263,7 +276,10 @@ static bool tag_fields(struct chat *c, jj_val last, const char *field, jj_val va
     for (int i = 0; i < n; i++)
         known |= memmem(r->t->src, r->t->n_src, fields[i], strlen(fields[i])) != NULL;
     if (!known) {
-        slm_jj_fail(r, SLM_E_TEMPLATE, "continue_final_message is set to \"%s\" but this is not an accepted field in the chat_template", field);
+        slm_jj_fail(r, SLM_E_TEMPLATE,
+                    "continue_final_message is set to \"%s\" but this is not an accepted field "
+                    "in the chat_template",
+                    field);
         return false;
     }
     if (jj_is_seq(value))
@@ -283,17 +299,23 @@ static bool tag_final(struct chat *c)
     const slm_json *j = slm_json_find(c->j, "continue_final_message");
     const char *field = slm_json_str(j, NULL);
     struct jj_run *r = c->r;
-    if (!(field ? *field : slm_json_is_num(j) ? slm_json_num(j, 0) != 0 : slm_json_bool(j, false)))
+    if (!(field                ? *field
+          : slm_json_is_num(j) ? slm_json_num(j, 0) != 0
+                               : slm_json_bool(j, false)))
         return true;
     if (!field)
         field = "content";
     if (!c->messages.l->n) {
-        slm_jj_fail(r, SLM_E_TEMPLATE, "continue_final_message is set but the conversation is empty!");
+        slm_jj_fail(r, SLM_E_TEMPLATE,
+                    "continue_final_message is set but the conversation is empty!");
         return false;
     }
     jj_val last = c->messages.l->v[c->messages.l->n - 1], *v = member(last, field);
     if (!v) {
-        slm_jj_fail(r, SLM_E_TEMPLATE, "continue_final_message is set but the final message has no \"%s\" to continue!", field);
+        slm_jj_fail(
+            r, SLM_E_TEMPLATE,
+            "continue_final_message is set but the final message has no \"%s\" to continue!",
+            field);
         return false;
     }
     return tag_fields(c, last, field, *v);
@@ -317,7 +339,9 @@ static bool cut_at_tag(struct chat *c, struct slm_buf *out)
     jj_val text = c->final.t == T_STR ? slm_jj_strip(r, c->final, jj_none(), 3) : jj_failed();
     const char *at = last_of(out->s, out->n, tag, bare);
     if (jj_bad(text) || !at || (text.s->n && !memmem(out->s, out->n, text.s->s, text.s->n))) {
-        slm_jj_fail(r, SLM_E_TEMPLATE, "continue_final_message is set but the final message does not appear in the chat after applying the chat template");
+        slm_jj_fail(r, SLM_E_TEMPLATE,
+                    "continue_final_message is set but the final message does not appear in "
+                    "the chat after applying the chat template");
         return false;
     }
     size_t n = (size_t)(at - out->s);
@@ -368,8 +392,10 @@ static bool chat_context(struct chat *c)
         more = from_json(r, vars);
         for (size_t i = 0; !jj_bad(more) && i < more.d->n; i++) {
             /* a token the tokenizer lacks is absent, not None */
-            bool token = slm_jj_is(more.d->e[i].k, "bos_token") || slm_jj_is(more.d->e[i].k, "eos_token");
-            if (!(token && more.d->e[i].v.t == T_NONE) && !slm_jj_put(r, ctx.d, more.d->e[i].k, more.d->e[i].v))
+            bool token = slm_jj_is(more.d->e[i].k, "bos_token") ||
+                         slm_jj_is(more.d->e[i].k, "eos_token");
+            if (!(token && more.d->e[i].v.t == T_NONE) &&
+                !slm_jj_put(r, ctx.d, more.d->e[i].k, more.d->e[i].v))
                 return false;
         }
         if (jj_bad(more))
@@ -379,7 +405,8 @@ static bool chat_context(struct chat *c)
     return true;
 }
 
-static int chat_object(const slm_template *t, const slm_json *j, const slm_template_opts *o, slm_text *text, slm_err *err)
+static int chat_object(const slm_template *t, const slm_json *j, const slm_template_opts *o,
+                       slm_text *text, slm_err *err)
 {
     struct jj_run r;
     struct slm_buf out;
@@ -391,40 +418,14 @@ static int chat_object(const slm_template *t, const slm_json *j, const slm_templ
     return finish(&r, &out, text, err);
 }
 
-int slm_template_chat(const slm_template *t, const char *json, size_t n, const slm_template_opts *o, slm_text *out,
-                      slm_err *err)
+int slm_template_chat(const slm_template *t, const char *json, size_t n,
+                      const slm_template_opts *o, slm_text *out, slm_err *err)
 {
     slm_json *j;
     int code = slm_json_parse(&j, json, n, "chat", err);
     if (code)
         return code;
     code = chat_object(t, j, o, out, err);
-    slm_json_free(j);
-    return code;
-}
-
-int slm_template_row(slm_runtime *rt, const slm_template *t, const char *json, size_t n, const slm_template_opts *o,
-                     slm_text *out, slm_err *err)
-{
-    slm_json *j;
-    slm_template *own = NULL;
-    size_t len;
-    int code = slm_json_parse(&j, json, n, "row", err);
-    if (code)
-        return code;
-    const char *src = slm_json_str(slm_json_find(j, "template"), &len);
-    const slm_json *vars = slm_json_find(j, "vars");
-    if (!t && !src)
-        code = slm_fail(err, SLM_E_ARG, "row: no template");
-    else if (!t)
-        code = slm_template_new(&own, rt, src, len, "template", err);
-    if (!code && slm_json_find(j, "messages"))
-        code = chat_object(t ? t : own, j, o, out, err);
-    else if (!code && vars && !slm_json_is(vars, SLM_JSON_OBJECT))
-        code = slm_fail(err, SLM_E_ARG, "row: vars must be an object");
-    else if (!code)
-        code = render_object(t ? t : own, vars, o, out, err);
-    slm_template_free(own);
     slm_json_free(j);
     return code;
 }

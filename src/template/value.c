@@ -1,8 +1,8 @@
 /* Values: making them in the render's arena, and the simple questions asked of them.
  *
  * Every allocation goes through slm_jj_new, which counts against the render's memory cap; every
- * piece of work proportional to data goes through slm_jj_step, so neither memory nor time can run
- * away whatever the template does. */
+ * piece of work proportional to data goes through slm_jj_step, so neither memory nor time can
+ * run away whatever the template does. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,7 +27,8 @@ bool slm_jj_step(struct jj_run *r, uint64_t n)
     r->steps += n;
     if (r->steps <= r->max_steps)
         return !r->code;
-    slm_jj_fail(r, SLM_E_LIMIT, "template takes more than %llu steps", (unsigned long long)r->max_steps);
+    slm_jj_fail(r, SLM_E_LIMIT, "template takes more than %llu steps",
+                (unsigned long long)r->max_steps);
     return false;
 }
 
@@ -83,10 +84,7 @@ jj_val slm_jj_str(struct jj_run *r, const char *s, size_t n)
     return slm_jj_str_view(r, copy, n);
 }
 
-jj_val slm_jj_strz(struct jj_run *r, const char *s)
-{
-    return slm_jj_str(r, s, strlen(s));
-}
+jj_val slm_jj_strz(struct jj_run *r, const char *s) { return slm_jj_str(r, s, strlen(s)); }
 
 jj_val slm_jj_list(struct jj_run *r, int type, size_t cap)
 {
@@ -161,8 +159,8 @@ jj_val slm_jj_undef_error(struct jj_run *r, jj_val v)
     slm_jj_buf(r, &b);
     if (u->unsafe) {
         slm_jj_put_str(r, &b, u->name);
-        slm_jj_fail(r, SLM_E_TEMPLATE, "access to attribute '%s' of '%s' object is unsafe.", b.s,
-                    slm_jj_type_name(u->obj));
+        slm_jj_fail(r, SLM_E_TEMPLATE, "access to attribute '%s' of '%s' object is unsafe.",
+                    b.s, slm_jj_type_name(u->obj));
     } else {
         slm_jj_put_repr(r, &b, u->name);
         if (u->obj.t == T_MISSING)
@@ -170,8 +168,9 @@ jj_val slm_jj_undef_error(struct jj_run *r, jj_val v)
         else if (u->obj.t == T_NONE)
             slm_jj_fail(r, SLM_E_TEMPLATE, "'None' has no attribute %s", b.s);
         else
-            slm_jj_fail(r, SLM_E_TEMPLATE, u->name.t == T_STR ? "'%s object' has no attribute %s"
-                                                              : "%s object has no element %s",
+            slm_jj_fail(r, SLM_E_TEMPLATE,
+                        u->name.t == T_STR ? "'%s object' has no attribute %s"
+                                           : "%s object has no element %s",
                         slm_jj_type_name(u->obj), b.s);
     }
     slm_buf_release(&b);
@@ -188,7 +187,9 @@ jj_val slm_jj_buf_str(struct jj_run *r, struct slm_buf *b)
 {
     jj_val v = jj_failed();
     if (b->failed)
-        slm_jj_fail(r, b->failed, b->failed == SLM_E_LIMIT ? "template text over the limit" : "out of memory in a template");
+        slm_jj_fail(r, b->failed,
+                    b->failed == SLM_E_LIMIT ? "template text over the limit"
+                                             : "out of memory in a template");
     if (!r->code)
         v = slm_jj_str(r, b->s, b->n);
     slm_buf_release(b);
@@ -197,7 +198,8 @@ jj_val slm_jj_buf_str(struct jj_run *r, struct slm_buf *b)
 
 size_t slm_jj_chars(const struct jj_str *cs)
 {
-    struct jj_str *s = (struct jj_str *)(uintptr_t)cs; /* a cache; strings of a template are counted at parse */
+    struct jj_str *s = (struct jj_str *)(uintptr_t)
+        cs; /* a cache; strings of a template are counted at parse */
     if (s->chars == SIZE_MAX)
         s->chars = slm_utf8_count(s->s, s->n);
     return s->chars;
@@ -278,14 +280,30 @@ bool slm_jj_truth(struct jj_run *r, jj_val v, bool *out)
 
 const char *slm_jj_type_name(jj_val v)
 {
-    static const char *const names[] = {
-        [T_FAIL] = "?", [T_MISSING] = "?", [T_UNDEF] = "Undefined", [T_NONE] = "NoneType",
-        [T_BOOL] = "bool", [T_INT] = "int", [T_FLOAT] = "float", [T_STR] = "str", [T_BYTES] = "bytes",
-        [T_LIST] = "list", [T_TUPLE] = "tuple", [T_DICT] = "dict", [T_RANGE] = "range",
-        [T_VIEW] = "dict_items", [T_NS] = "TemplateNamespace", [T_ITER] = "generator",
-        [T_FUNC] = "function", [T_METHOD] = "builtin_function_or_method", [T_MACRO] = "Macro",
-        [T_LOOP] = "LoopContext", [T_CYCLER] = "Cycler", [T_JOINER] = "Joiner",
-        [T_SELF] = "TemplateReference", [T_BLOCK] = "BlockReference"};
+    static const char *const names[] = {[T_FAIL] = "?",
+                                        [T_MISSING] = "?",
+                                        [T_UNDEF] = "Undefined",
+                                        [T_NONE] = "NoneType",
+                                        [T_BOOL] = "bool",
+                                        [T_INT] = "int",
+                                        [T_FLOAT] = "float",
+                                        [T_STR] = "str",
+                                        [T_BYTES] = "bytes",
+                                        [T_LIST] = "list",
+                                        [T_TUPLE] = "tuple",
+                                        [T_DICT] = "dict",
+                                        [T_RANGE] = "range",
+                                        [T_VIEW] = "dict_items",
+                                        [T_NS] = "TemplateNamespace",
+                                        [T_ITER] = "generator",
+                                        [T_FUNC] = "function",
+                                        [T_METHOD] = "builtin_function_or_method",
+                                        [T_MACRO] = "Macro",
+                                        [T_LOOP] = "LoopContext",
+                                        [T_CYCLER] = "Cycler",
+                                        [T_JOINER] = "Joiner",
+                                        [T_SELF] = "TemplateReference",
+                                        [T_BLOCK] = "BlockReference"};
     static const char *const views[] = {"dict_keys", "dict_values", "dict_items"};
     if (v.t == T_STR && v.mark)
         return "Markup";
@@ -296,6 +314,6 @@ const char *slm_jj_type_name(jj_val v)
 
 bool slm_jj_callable(jj_val v)
 {
-    return v.t == T_FUNC || v.t == T_METHOD || v.t == T_MACRO || v.t == T_LOOP || v.t == T_JOINER ||
-           v.t == T_BLOCK || v.t == T_UNDEF;
+    return v.t == T_FUNC || v.t == T_METHOD || v.t == T_MACRO || v.t == T_LOOP ||
+           v.t == T_JOINER || v.t == T_BLOCK || v.t == T_UNDEF;
 }

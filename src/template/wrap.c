@@ -12,8 +12,8 @@ struct wrap {
     bool break_words, hyphens;
     struct slm_buf *out;
     struct jj_str *sep;
-    bool any;              /* a line was put out */
-    size_t *line, line_n;  /* pairs: from, to */
+    bool any;             /* a line was put out */
+    size_t *line, line_n; /* pairs: from, to */
 };
 
 static bool blank(int32_t c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
@@ -156,17 +156,20 @@ static bool decode(struct jj_run *r, const struct jj_str *s, struct wrap *w)
 
 jj_val slm_jj_wordwrap(struct jj_run *r, jj_val v, const struct jj_args *a)
 {
-    static const struct jj_spec spec = {"wordwrap", "width break_long_words wrapstring break_on_hyphens", 0, 0};
+    static const struct jj_spec spec = {
+        "wordwrap", "width break_long_words wrapstring break_on_hyphens", 0, 0};
     jj_val o[4], lines;
     jj_int width = 79;
     struct slm_buf b;
     struct wrap w = {.r = r, .out = &b, .break_words = true, .hyphens = true};
-    if (!slm_jj_bind(r, &spec, a, o) || (o[1].t != T_MISSING && !slm_jj_truth(r, o[1], &w.break_words)) ||
+    if (!slm_jj_bind(r, &spec, a, o) ||
+        (o[1].t != T_MISSING && !slm_jj_truth(r, o[1], &w.break_words)) ||
         (o[3].t != T_MISSING && !slm_jj_truth(r, o[3], &w.hyphens)))
         return jj_failed();
     if (o[2].t == T_MISSING || o[2].t == T_NONE)
         o[2] = slm_jj_strz(r, "\n");
-    if (v.t != T_STR || o[2].t != T_STR || (o[0].t != T_MISSING && !slm_jj_as_int(o[0], &width)))
+    if (v.t != T_STR || o[2].t != T_STR ||
+        (o[0].t != T_MISSING && !slm_jj_as_int(o[0], &width)))
         return slm_jj_fail(r, SLM_E_TEMPLATE, "wordwrap: wants a string and a width");
     lines = slm_jj_split_lines(r, v, false);
     if (jj_bad(lines))
@@ -189,10 +192,21 @@ jj_val slm_jj_wordwrap(struct jj_run *r, jj_val v, const struct jj_args *a)
 /* The entities that text escaped by machines holds, and numbers. Length eaten, 0: none. */
 static size_t entity(const char *s, size_t n, struct slm_buf *b)
 {
-    static const struct { const char *name, *to; } named[] = {
-        {"&amp;", "&"}, {"&lt;", "<"}, {"&gt;", ">"}, {"&quot;", "\""}, {"&apos;", "'"}, {"&nbsp;", "\xc2\xa0"},
-        {"&copy;", "\xc2\xa9"}, {"&reg;", "\xc2\xae"}, {"&raquo;", "\xc2\xbb"}, {"&laquo;", "\xc2\xab"},
-        {"&hellip;", "\xe2\x80\xa6"}, {"&mdash;", "\xe2\x80\x94"}, {"&ndash;", "\xe2\x80\x93"}};
+    static const struct {
+        const char *name, *to;
+    } named[] = {{"&amp;", "&"},
+                 {"&lt;", "<"},
+                 {"&gt;", ">"},
+                 {"&quot;", "\""},
+                 {"&apos;", "'"},
+                 {"&nbsp;", "\xc2\xa0"},
+                 {"&copy;", "\xc2\xa9"},
+                 {"&reg;", "\xc2\xae"},
+                 {"&raquo;", "\xc2\xbb"},
+                 {"&laquo;", "\xc2\xab"},
+                 {"&hellip;", "\xe2\x80\xa6"},
+                 {"&mdash;", "\xe2\x80\x94"},
+                 {"&ndash;", "\xe2\x80\x93"}};
     char out[4];
     for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
         size_t len = strlen(named[i].name);
@@ -207,7 +221,9 @@ static size_t entity(const char *s, size_t n, struct slm_buf *b)
     size_t i = hex ? 3 : 2, lo = i;
     int32_t cp = 0;
     for (; i < n && cp <= 0x110000; i++) {
-        int c = s[i] | 32, d = s[i] >= '0' && s[i] <= '9' ? s[i] - '0' : hex && c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        int c = s[i] | 32, d = s[i] >= '0' && s[i] <= '9'    ? s[i] - '0'
+                               : hex && c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                                             : -1;
         if (d < 0)
             break;
         cp = cp * (hex ? 16 : 10) + d;
@@ -251,7 +267,9 @@ jj_val slm_jj_striptags(struct jj_run *r, jj_val v)
         i = end ? (size_t)(end - s->s) + (comment ? 3 : 1) : s->n;
     }
     v = slm_jj_buf_str(r, &b);
-    jj_val words = jj_bad(v) ? v : slm_jj_str_method(r, v, slm_jj_method_find(T_STR, "split", 5), &(struct jj_args){0});
+    jj_val words = jj_bad(v) ? v
+                             : slm_jj_str_method(r, v, slm_jj_method_find(T_STR, "split", 5),
+                                                 &(struct jj_args){0});
     jj_val sep = slm_jj_strz(r, " ");
     v = jj_bad(words) || jj_bad(sep) ? jj_failed() : slm_jj_join(r, sep, words, false);
     return jj_bad(v) ? v : unescape(r, v);

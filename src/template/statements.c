@@ -7,8 +7,10 @@ bool slm_jj_put_out(struct jj_run *r, const char *s, size_t n)
 {
     slm_buf_put(r->out, s, n);
     if (r->out->failed)
-        slm_jj_fail(r, r->out->failed, r->out->failed == SLM_E_LIMIT ? "template output over %zu bytes"
-                                                                     : "out of memory in a template (%zu)", r->max_output);
+        slm_jj_fail(r, r->out->failed,
+                    r->out->failed == SLM_E_LIMIT ? "template output over %zu bytes"
+                                                  : "out of memory in a template (%zu)",
+                    r->max_output);
     return slm_jj_step(r, n / 256);
 }
 
@@ -42,7 +44,8 @@ static bool assign_tuple(struct jj_run *r, struct jj_node *target, jj_val v)
     if (jj_bad(all))
         return false;
     if (all.l->n != n) {
-        slm_jj_fail(r, SLM_E_TEMPLATE, "%s values to unpack (expected %zu)", all.l->n > n ? "too many" : "not enough", n);
+        slm_jj_fail(r, SLM_E_TEMPLATE, "%s values to unpack (expected %zu)",
+                    all.l->n > n ? "too many" : "not enough", n);
         return false;
     }
     for (size_t i = 0; i < n; i++)
@@ -63,7 +66,9 @@ bool slm_jj_assign(struct jj_run *r, struct jj_node *target, jj_val v)
     if (ns.t != T_NS)
         slm_jj_fail(r, SLM_E_TEMPLATE, "cannot assign attribute on non-namespace object");
     else if (key.s->n && key.s->s[0] == '_')
-        slm_jj_fail(r, SLM_E_TEMPLATE, "Chat templates cannot store underscore-prefixed attributes on a namespace, but got '%.*s'.",
+        slm_jj_fail(r, SLM_E_TEMPLATE,
+                    "Chat templates cannot store underscore-prefixed attributes on a "
+                    "namespace, but got '%.*s'.",
                     (int)key.s->n, key.s->s);
     else
         return slm_jj_put(r, ns.d, key, v);
@@ -84,7 +89,9 @@ static bool check_refs(struct jj_run *r, const struct jj_node *target)
     return !r->code;
 }
 
-struct capture { struct slm_buf buf, *saved; };
+struct capture {
+    struct slm_buf buf, *saved;
+};
 
 static void capture_begin(struct jj_run *r, struct capture *c)
 {
@@ -114,7 +121,8 @@ static jj_val filter_chain(struct jj_run *r, struct jj_node *n, jj_val text)
 {
     if (n->a && jj_bad(text = filter_chain(r, n->a, text)))
         return text;
-    struct jj_node input = {.kind = N_CONST, .value = text, .line = n->line, .depth = 1}, call = *n;
+    struct jj_node input = {.kind = N_CONST, .value = text, .line = n->line, .depth = 1},
+                   call = *n;
     call.a = &input;
     return slm_jj_eval(r, &call);
 }
@@ -183,7 +191,8 @@ static bool call_block(struct jj_run *r, struct jj_node *n)
     if (jj_bad(m) || jj_bad(key))
         return false;
     int count = n->a->kids.n;
-    struct jj_node call = *n->a, arg = {.kind = N_CONST, .value = m, .line = n->line, .depth = 1};
+    struct jj_node call = *n->a,
+                   arg = {.kind = N_CONST, .value = m, .line = n->line, .depth = 1};
     struct jj_node **kids = slm_jj_new_n(r, (size_t)count + 1, sizeof *kids);
     const struct jj_str **names = slm_jj_new_n(r, (size_t)count + 1, sizeof *names);
     if (!kids || !names)
@@ -295,8 +304,9 @@ static bool loop_length(struct jj_run *r, struct jj_loop *l)
 
 jj_val slm_jj_loop_attr(struct jj_run *r, struct jj_loop *l, const char *name, size_t n)
 {
-    static const char *const names[] = {"index", "index0", "first", "last", "length", "revindex", "revindex0",
-                                        "previtem", "nextitem", "depth", "depth0"};
+    static const char *const names[] = {"index",    "index0",   "first",     "last",
+                                        "length",   "revindex", "revindex0", "previtem",
+                                        "nextitem", "depth",    "depth0"};
     int k = 0;
     while (k < 11 && (strlen(names[k]) != n || memcmp(names[k], name, n)))
         k++;
@@ -313,7 +323,9 @@ jj_val slm_jj_loop_attr(struct jj_run *r, struct jj_loop *l, const char *name, s
     case 5: return jj_of_int(l->length - l->index0);
     case 6: return jj_of_int(l->length - l->index0 - 1);
     case 7: return l->index0 ? l->before : slm_jj_undef_hint(r, "there is no previous item");
-    case 8: return l->after.t == T_MISSING ? slm_jj_undef_hint(r, "there is no next item") : l->after;
+    case 8:
+        return l->after.t == T_MISSING ? slm_jj_undef_hint(r, "there is no next item")
+                                       : l->after;
     case 9: return jj_of_int(l->depth0 + 1);
     case 10: return jj_of_int(l->depth0);
     default: return (jj_val){.t = T_MISSING};
@@ -326,8 +338,15 @@ static struct jj_loop *new_loop(struct jj_run *r, struct jj_node *n, jj_val item
     struct jj_loop *l = slm_jj_new(r, sizeof *l);
     if (!l)
         return NULL;
-    *l = (struct jj_loop){.src = items, .now = missing, .before = missing, .after = missing, .changed = missing,
-                          .index0 = -1, .length = -1, .depth0 = depth0, .node = n->recursive ? n : NULL,
+    *l = (struct jj_loop){.src = items,
+                          .now = missing,
+                          .before = missing,
+                          .after = missing,
+                          .changed = missing,
+                          .index0 = -1,
+                          .length = -1,
+                          .depth0 = depth0,
+                          .node = n->recursive ? n : NULL,
                           .frame = r->frame};
     if (!n->c) {
         l->it = slm_jj_iter(r, items);
@@ -346,13 +365,17 @@ bool slm_jj_for(struct jj_run *r, struct jj_node *n, jj_val items, int depth0)
     struct jj_frame *outer = r->frame, *f = slm_jj_frame(r, outer);
     struct jj_loop *l = f ? new_loop(r, n, items, depth0) : NULL;
     const jj_val *name = slm_jj_get_str(r->t->interned, "loop", 4);
-    bool whole = false; /* some iteration came to the end of the body: then `else` does not run */
+    bool whole =
+        false; /* some iteration came to the end of the body: then `else` does not run */
     int more = -1;
     while (l && (more = loop_next(r, l)) > 0) {
         f->n = 0;
         r->frame = f;
         more = (!name || slm_jj_store(r, f, name->s, (jj_val){.t = T_LOOP, .loop = l})) &&
-               slm_jj_hide(r, f, n) && slm_jj_assign(r, n->a, l->now) && slm_jj_exec(r, &n->kids) ? 1 : -1;
+                       slm_jj_hide(r, f, n) && slm_jj_assign(r, n->a, l->now) &&
+                       slm_jj_exec(r, &n->kids)
+                   ? 1
+                   : -1;
         r->frame = outer;
         if (more < 0)
             break;
@@ -381,7 +404,9 @@ jj_val slm_jj_loop_call(struct jj_run *r, struct jj_loop *l, const struct jj_arg
     if (!slm_jj_no_kw(r, a, "loop", 1, 1))
         return jj_failed();
     if (!l->node)
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "The loop must have the 'recursive' marker to be called recursively.");
+        return slm_jj_fail(
+            r, SLM_E_TEMPLATE,
+            "The loop must have the 'recursive' marker to be called recursively.");
     if (++r->calls > r->max_calls) {
         r->calls--;
         return slm_jj_fail(r, SLM_E_LIMIT, "recursion too deep");
@@ -403,9 +428,7 @@ static bool statement(struct jj_run *r, struct jj_node *n)
     case N_DATA: return slm_jj_put_out(r, n->value.s->s, n->value.s->n);
     case N_PRINT: return print(r, n);
     case N_IF: return if_block(r, n);
-    case N_FOR:
-        v = slm_jj_eval(r, n->b);
-        return !jj_bad(v) && slm_jj_for(r, n, v, 0);
+    case N_FOR: v = slm_jj_eval(r, n->b); return !jj_bad(v) && slm_jj_for(r, n, v, 0);
     case N_SET:
         if (!check_refs(r, n->a))
             return false;
@@ -424,7 +447,8 @@ static bool statement(struct jj_run *r, struct jj_node *n)
     case N_BREAK:
     case N_CONTINUE: r->flow = n->kind; return true;
     default:
-        slm_jj_fail(r, SLM_E_TEMPLATE, "include, import and extends: no loader for this environment specified");
+        slm_jj_fail(r, SLM_E_TEMPLATE,
+                    "include, import and extends: no loader for this environment specified");
         return false;
     }
 }
