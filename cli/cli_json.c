@@ -143,7 +143,8 @@ void slm_js_quote(struct slm_cli_buf *b, const char *s, size_t n)
             slm_cli_putf(b, "\\u%04x", ch);
         else if (len == 2 && ch == 0xc2 && (unsigned char)s[i + 1] < 0xa0)
             slm_cli_putf(b, "\\u%04x", (unsigned char)s[i + 1]);
-        else if (len == 3 && ch == 0xe2 && s[i + 1] == '\x80' && (s[i + 2] == '\xa8' || s[i + 2] == '\xa9'))
+        else if (len == 3 && ch == 0xe2 && s[i + 1] == '\x80' &&
+                 (s[i + 2] == '\xa8' || s[i + 2] == '\xa9'))
             slm_cli_puts(b, s[i + 2] == '\xa8' ? "\\u2028" : "\\u2029");
         else if (len)
             slm_cli_put(b, s + i, len);

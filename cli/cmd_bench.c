@@ -48,6 +48,8 @@ struct bench {
     double load_seconds;
     int32_t *ids;
     struct slm_cli_json j;
+    struct slm_cli_progress bar;
+    uint64_t done, total; /* tokens, over all runs */
 };
 
 static int show_machine(struct slm_cli *c, const struct args *a, slm_err *err)
@@ -104,9 +106,11 @@ static int time_run(struct bench *b, bool decode, double *seconds, slm_err *err)
     if (!decode && !code)
         code = slm_session_append(b->s, b->ids + depth, n, err);
     for (int i = 0; decode && i < n && !code; i++)
-        code = slm_session_append(b->s, b->ids + depth + i, 1, err);
+        if (!(code = slm_session_append(b->s, b->ids + depth + i, 1, err)))
+            slm_cli_progress_step(&b->bar, b->done + (uint64_t)i, b->total);
     *seconds = slm_cli_seconds() - t;
-    if (!code && slm_cli_interrupted())
+    b->done += (uint64_t)n;
+    if (!code && slm_cli_progress_step(&b->bar, b->done, b->total))
         code = slm_cli_fail(err, SLM_E_CANCELLED, "stopped");
     return code;
 }
@@ -200,6 +204,7 @@ static int one_test(struct bench *b, bool decode, slm_err *err)
      * judges */
     if (!code && decode)
         code = slm_bench_bandwidth(b->c->rt, &gbs, err);
+    slm_cli_progress_end(&b->bar);
     if (!code) {
         qsort(rates, (size_t)runs, sizeof *rates, compare);
         report(b, decode, rates, runs, gbs);
@@ -222,6 +227,8 @@ static int bench_model(struct bench *b, slm_model *m, slm_err *err)
     int code = slm_cli_session_open(b->c, &b->s, m, &so, 0, err);
     if (!code)
         code = slm_bench_machine(b->c->rt, &b->peaks, err);
+    b->total = (uint64_t)(a->repeat + 1) * (uint64_t)(a->prompt + a->gen);
+    slm_cli_progress_start(&b->bar, b->c, "bench", "tok");
     if (!code && a->common.json)
         slm_js_open(&b->j, '[');
     if (!code && a->prompt)

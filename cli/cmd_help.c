@@ -10,16 +10,64 @@ static const struct slm_cli_opt opts[] = {
     SLM_CLI_END,
 };
 
+static void json_row(void *arg, const struct slm_cli_opt *o, const char *heading)
+{
+    static const char *const kinds[] = {"", "", "flag", "int", "uint", "float", "text", "file",
+                                        "choice", "list"};
+    struct slm_cli_json *j = arg;
+    char letter[2] = {o->letter, 0};
+    slm_js_open(j, '{');
+    slm_js_key(j, "name");
+    slm_js_str(j, o->name, (size_t)slm_cli_name_len(o->name));
+    slm_js_kstr(j, "letter", o->letter ? letter : NULL);
+    slm_js_kstr(j, "kind", kinds[o->kind]);
+    slm_js_kstr(j, "choices", o->choices);
+    slm_js_kstr(j, "group", heading);
+    slm_js_kstr(j, "help", o->help);
+    slm_js_close(j, '}');
+}
+
+static void json_command(struct slm_cli_json *j, const struct slm_cli_command *cmd)
+{
+    slm_js_open(j, '{');
+    slm_js_kstr(j, "name", cmd->name);
+    slm_js_kstr(j, "args", cmd->args);
+    slm_js_kstr(j, "summary", cmd->summary);
+    slm_js_key(j, "options");
+    slm_js_open(j, '[');
+    slm_cli_rows(cmd->opts, NULL, json_row, j);
+    slm_js_close(j, ']');
+    slm_js_close(j, '}');
+}
+
+/* The tables themselves: of one command, or of all. */
+static void put_json(const struct slm_cli_command *one)
+{
+    struct slm_cli_json j = {.f = stdout};
+    if (!one)
+        slm_js_open(&j, '[');
+    for (const struct slm_cli_command *const *c = slm_cli_commands; *c; c++)
+        if (!one || *c == one)
+            json_command(&j, *c);
+    if (!one)
+        slm_js_close(&j, ']');
+}
+
 static int run(struct slm_cli *c, void *p, slm_err *err)
 {
-    (void)p;
+    const struct args *a = p;
     if (!c->words.n) {
-        slm_cli_help_all(stdout);
+        if (a->common.json)
+            put_json(NULL);
+        else
+            slm_cli_help_all(stdout);
         return 0;
     }
     const struct slm_cli_command *cmd = slm_cli_command_find(c->words.v[0]);
     const char *near = cmd ? NULL : slm_cli_command_near(c->words.v[0]);
-    if (cmd)
+    if (cmd && a->common.json)
+        put_json(cmd);
+    else if (cmd)
         slm_cli_help(stdout, cmd);
     else if (near)
         return slm_cli_fail(err, SLM_E_ARG, "there is no command '%.40s'; did you mean '%s'?",

@@ -35,7 +35,6 @@ static void defaults(void *p)
 
 struct stream {
     bool to_stdout;
-    bool said;
 };
 
 static int on_token(void *arg, int32_t id, const char *text, size_t len)
@@ -45,7 +44,6 @@ static int on_token(void *arg, int32_t id, const char *text, size_t len)
     if (len && s->to_stdout) {
         fwrite(text, 1, len, stdout);
         fflush(stdout);
-        s->said = true;
     }
     return slm_cli_interrupted();
 }
@@ -106,8 +104,9 @@ int slm_cli_answer(struct slm_cli_talk *t, slm_generate_stats *st, slm_err *err)
     slm_cli_progress_end(&bar);
     if (!code) {
         slm_cli_chat_add(&t->chat, "assistant", text.data ? text.data : "", text.len);
-        if (t->a->common.verbose && stream.said)
-            fputs("\n", stderr);
+        if (stream.to_stdout)
+            fputs("\n", stdout);
+        fflush(stdout);
         tell_stats(t->c, st);
     }
     slm_ids_release(&ids);
@@ -172,8 +171,6 @@ static int answer_once(struct slm_cli_talk *t, const struct slm_cli_buf *prompt,
         return code;
     if (t->a->common.json)
         put_json(t, &st);
-    else
-        fputs("\n", stdout);
     if (st.finish == SLM_FINISH_CANCELLED)
         return slm_cli_fail(err, SLM_E_CANCELLED, "stopped");
     return 0;

@@ -196,10 +196,10 @@ static void answer_line(struct slm_cli_talk *t, const struct slm_cli_buf *line)
     slm_generate_stats st = {0};
     slm_cli_chat_add(&t->chat, "user", line->s, line->n);
     int code = slm_cli_answer(t, &st, &err);
-    fputs("\n", stdout);
-    fflush(stdout);
     slm_cli_interrupt_clear();
     if (code) {
+        fputs("\n", stdout);
+        fflush(stdout);
         slm_cli_chat_pop(&t->chat);
         fprintf(stderr, "slm: %s\n", err.msg);
     }

@@ -51,9 +51,10 @@ const struct slm_cli_opt slm_cli_sampling_opts[] = {
                   "mirostat: its rate (default: 0.1)"),
     SLM_CLI_VALUE(OPT_LIST, 'l', "logit-bias", F(bias), "ID+X",
                   "add X to the logit of a token, ID-inf bans it; again for more"),
-    SLM_CLI_VALUE(OPT_TEXT, 0, "samplers", F(o.order), "A;B;...",
-                  "what to apply, in this order (default: penalties dry top_k typ_p top_p min_p "
-                  "xtc temperature)"),
+    SLM_CLI_VALUE(
+        OPT_TEXT, 0, "samplers", F(o.order), "A;B;...",
+        "what to apply, in this order (default: penalties dry top_k typ_p top_p min_p "
+        "xtc temperature)"),
     SLM_CLI_INT(0, "min-keep", F(o.min_keep), "N", 0, 2147483647,
                 "candidates that filters must leave (default: 1)"),
     SLM_CLI_END,

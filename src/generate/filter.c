@@ -68,6 +68,34 @@ static double mass(const struct slm_cands *s, double *max)
     return sum;
 }
 
+/* A heap whose top comes last in the order: what a better candidate would replace. */
+static void sift_worst(struct slm_cand *c, int n, int i)
+{
+    struct slm_cand x = c[i];
+    for (int k; (k = 2 * i + 1) < n; i = k) {
+        if (k + 1 < n && slm_cand_before(c[k], c[k + 1]))
+            k++;
+        if (!slm_cand_before(x, c[k]))
+            break;
+        c[i] = c[k];
+    }
+    c[i] = x;
+}
+
+/* Leaves the best k of more, in no order: one pass that seldom does more than compare. */
+static void select_best(struct slm_cands *s, int k)
+{
+    struct slm_cand *c = s->c;
+    for (int i = k / 2; i-- > 0;)
+        sift_worst(c, k, i);
+    for (int i = k; i < s->n; i++)
+        if (slm_cand_before(c[i], c[0])) {
+            c[0] = c[i];
+            sift_worst(c, k, 0);
+        }
+    s->n = k;
+}
+
 void slm_filter_top_k(struct slm_cands *s, int k)
 {
     if (k <= 0)
@@ -78,9 +106,11 @@ void slm_filter_top_k(struct slm_cands *s, int k)
     }
     if (k > s->n)
         k = s->n;
-    int left = s->n;
+    if (k < s->n)
+        select_best(s, k);
+    int left = k;
     slm_heap_make(s->c, left);
-    while (s->n - left < k)
+    while (left)
         slm_heap_pop(s->c, &left);
     take_popped(s, k);
 }

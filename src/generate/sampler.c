@@ -271,27 +271,36 @@ void slm_sampler_accept(slm_sampler *s, int32_t id)
     slm_dry_accept(&s->dry, id);
 }
 
+/* What is wrong with logits that are not all below infinity, or none above minus infinity. */
+static int bad_logits(const float *logits, int n, slm_err *err)
+{
+    for (int i = 0; i < n; i++)
+        if (!(logits[i] < INFINITY))
+            return slm_fail(err, SLM_E_NUMERIC, "the logit of id %d is %s", i,
+                            isnan(logits[i]) ? "not a number" : "infinite");
+    return slm_fail(err, SLM_E_NUMERIC, "none of the %d logits is finite", n);
+}
+
 /* Copies the logits with their biases; ids at minus infinity are no candidates. */
-static int fill(slm_sampler *s, const float *logits, slm_err *err)
+static int fill(struct slm_sampler *s, const float *logits, slm_err *err)
 {
     struct slm_cand *c = s->cands.c;
-    bool finite = false;
-    for (int i = 0; i < s->n_vocab; i++) {
-        float l = logits[i];
-        if (!(l < INFINITY))
-            return slm_fail(err, SLM_E_NUMERIC, "the logit of id %d is %s", i,
-                            isnan(l) ? "not a number" : "infinite");
-        finite |= l > -INFINITY;
-        c[i] = (struct slm_cand){l, i};
+    int good = 0, out = 0, n = s->n_vocab;
+    for (int i = 0; i < n; i++) {
+        good += logits[i] < INFINITY;
+        out += logits[i] == -INFINITY;
+        c[i] = (struct slm_cand){logits[i], i};
     }
-    if (!finite)
-        return slm_fail(err, SLM_E_NUMERIC, "none of the %d logits is finite", s->n_vocab);
+    if (good < n || out == n)
+        return bad_logits(logits, n, err);
     for (int i = 0; i < s->o.n_bias; i++)
         c[s->bias[i].id].logit += s->bias[i].bias;
-    int n = 0;
-    for (int i = 0; i < s->n_vocab; i++)
-        if (c[i].logit > -INFINITY)
-            c[n++] = c[i];
+    if (out || s->o.n_bias) {
+        n = 0;
+        for (int i = 0; i < s->n_vocab; i++)
+            if (c[i].logit > -INFINITY)
+                c[n++] = c[i];
+    }
     if (!n)
         return slm_fail(err, SLM_E_ARG, "the logit biases ban every id");
     s->cands.n = n;
