@@ -8,8 +8,8 @@
 #include <math.h>
 #include <string.h>
 
-#define STEP 256 /* positions a step */
-#define TILE 32  /* rows x heads that go together */
+#define STEP 128 /* positions a step */
+#define TILE 48  /* rows x heads that go together */
 #define DEQ 32   /* values dequantised together */
 
 static slm_val emit_store(slm_prog *p, slm_val k, slm_val v, const struct slm_attn *a)
@@ -127,6 +127,15 @@ static void load_queries(const slm_prog *p, const struct tile *t)
     memset(t->acc, 0, (size_t)(t->rows * t->heads) * w * sizeof(float));
 }
 
+/* Asks for one head's rows ahead of their use: they lie a slot apart, which no hardware foresees. */
+static void fetch(const struct slm_keys *k, const struct slm_side *s, int lo, int hi, size_t width)
+{
+    size_t bytes = slm_row_bytes(k->type, width);
+    for (int pos = lo; pos < hi; pos++)
+        for (size_t b = 0; b < bytes; b += 64)
+            __builtin_prefetch(slm_key_row(k, s, pos) + b);
+}
+
 /* score[i][pos - lo] = q_i . key at pos, for pos in [lo, hi): a ring may cut them in two. */
 static void step_scores(const slm_prog *p, const struct tile *t, int lo, int hi)
 {
@@ -158,21 +167,42 @@ static void step_weights(const slm_prog *p, const struct tile *t, int i, float *
     t->lse[i] = sum;
 }
 
-/* acc[i] += sum of weight times value, positions rising. */
+/* acc of queries [i0, i1) += weight times value for positions [from, to), rising. */
+static void add_values(const slm_prog *p, const struct tile *t, int lo, int a, int i0, int i1, int from, int to)
+{
+    size_t w = (size_t)t->n->i[A_WIDTH];
+    struct slm_rows m = {
+        .y = t->acc + (size_t)i0 * w, .ldy = w, .ny = i1 - i0,
+        .a = t->score + i0 * STEP + (from - lo), .ai = STEP, .aj = 1,
+        .w = t->deq + (size_t)(from - a) * w, .ldw = w, .nw = to - from, .k = w,
+    };
+    if (from < to)
+        p->kern->add_rows(&m);
+}
+
+static int min_int(int a, int b) { return a < b ? a : b; }
+static int max_int(int a, int b) { return a > b ? a : b; }
+
+/* Values in [lo, hi): those that all rows see go together, the ragged ends row by row. */
 static void step_values(const slm_prog *p, const struct tile *t, int lo, int hi)
 {
     const struct slm_keys *k = &t->keys;
+    const int *pos = t->run->pos + t->row0;
+    int last = t->rows - 1, queries = t->rows * t->heads;
     size_t w = (size_t)t->n->i[A_WIDTH];
     for (int a = lo; a < hi; a += DEQ) {
-        int m = hi - a < DEQ ? hi - a : DEQ;
-        for (int j = 0; j < m; j++)
-            p->kern->to_f32[k->type](t->deq + (size_t)j * w, slm_key_row(k, &k->v, a + j), w);
-        for (int i = 0; i < t->rows * t->heads; i++) {
-            int pos = t->run->pos[t->row0 + i / t->heads], from = slm_attn_lo(t->n, k->first, pos);
-            for (int j = from > a ? from - a : 0; j < m && a + j <= pos; j++)
-                p->kern->axpy[SLM_F32](t->acc + (size_t)i * w, t->score[i * STEP + a + j - lo],
-                                       t->deq + (size_t)j * w, w);
-        }
+        int b = min_int(a + DEQ, hi);
+        for (int j = a; j < b; j++)
+            p->kern->to_f32[k->type](t->deq + (size_t)(j - a) * w, slm_key_row(k, &k->v, j), w);
+        int all0 = max_int(a, min_int(b, slm_attn_lo(t->n, k->first, pos[last])));
+        int all1 = max_int(all0, min_int(b, pos[0] + 1));
+        for (int r = 0; r <= last && a < all0; r++)
+            add_values(p, t, lo, a, r * t->heads, (r + 1) * t->heads,
+                       max_int(a, slm_attn_lo(t->n, k->first, pos[r])), min_int(all0, pos[r] + 1));
+        add_values(p, t, lo, a, 0, queries, all0, all1);
+        for (int r = 0; r <= last && all1 < b; r++)
+            add_values(p, t, lo, a, r * t->heads, (r + 1) * t->heads,
+                       max_int(all1, slm_attn_lo(t->n, k->first, pos[r])), min_int(b, pos[r] + 1));
     }
 }
 
@@ -184,7 +214,8 @@ static void run_tile(const slm_prog *p, const struct tile *t)
     load_queries(p, t);
     for (int end; lo <= last; lo = end) {
         end = (lo / STEP + 1) * STEP;
-        int hi = end < last + 1 ? end : last + 1;
+        int hi = min_int(end, last + 1);
+        fetch(&t->keys, &t->keys.v, lo, hi, w);
         step_scores(p, t, lo, hi);
         for (int i = 0; i < t->rows * t->heads; i++) {
             int pos = t->run->pos[t->row0 + i / t->heads], from = slm_attn_lo(t->n, first, pos);
@@ -192,6 +223,7 @@ static void run_tile(const slm_prog *p, const struct tile *t)
             if (a < b)
                 step_weights(p, t, i, t->score + i * STEP + (a - lo), (size_t)(b - a));
         }
+        fetch(&t->keys, &t->keys.k, hi, min_int(hi + STEP, last + 1), w);
         step_values(p, t, lo, hi);
     }
     for (int i = 0; i < t->rows * t->heads; i++)

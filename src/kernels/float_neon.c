@@ -13,10 +13,12 @@
 #include "kernels/elem_body.h"
 #include "kernels/quant_body.h"
 #include "kernels/mul_body.h"
+#include "kernels/rows_body.h"
 
 void slm_kern_fill_neon(struct slm_kern *k)
 {
     fill_elem(k);
     fill_quant(k);
     fill_mul(k);
+    k->add_rows = add_rows;
 }

@@ -18,6 +18,20 @@ struct slm_packed {
     int nr;
 };
 
+/* y[i][e] += sum over j < nw, j rising, of a[i * ai + j * aj] * w[j][e], for i < ny and e < k; all
+ * strides in floats. The bits of one axpy of float32 after the other. */
+struct slm_rows {
+    float *y;
+    size_t ldy;
+    int ny;
+    const float *a;
+    size_t ai, aj;
+    const float *w;
+    size_t ldw;
+    int nw;
+    size_t k;
+};
+
 struct slm_kern {
 #define KERN(ret, name, args) ret (*name) args;
 #define KERN_DT(ret, name, args) ret (*name[SLM_DTYPE_COUNT]) args;

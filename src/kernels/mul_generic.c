@@ -75,6 +75,14 @@ static void axpy_plain(float *y, float a, const void *w, size_t k)
     for (size_t i = 0; i < k; i++) y[i] += a * wf[i];
 }
 
+static void add_rows(const struct slm_rows *m)
+{
+    for (int i = 0; i < m->ny; i++)
+        for (int j = 0; j < m->nw; j++)
+            axpy_plain(m->y + (size_t)i * m->ldy, m->a[(size_t)i * m->ai + (size_t)j * m->aj],
+                       m->w + (size_t)j * m->ldw, m->k);
+}
+
 #define DTYPE(id, gguf, name, len, type, partner)                                                          \
     static void exact_##id(float *out, size_t ldo, const float *x, size_t xs, int nx, const void *w,       \
                            size_t ws, int nw, size_t k)                                                    \
@@ -112,4 +120,5 @@ void slm_kern_fill_mul_generic(struct slm_kern *k)
     k->mul_exact[SLM_F32] = exact_plain;
     k->mul_fast[SLM_F32] = fast_plain;
     k->axpy[SLM_F32] = axpy_plain;
+    k->add_rows = add_rows;
 }

@@ -299,6 +299,46 @@ static void check_axpy(struct checker *c, enum slm_dtype t)
     }
 }
 
+/* The same bits as axpys in order at the same level, and near the generic ones. */
+static void check_add_rows(struct checker *c, enum slm_dtype t)
+{
+    (void)t;
+    for (int round = 0; round < 60; round++) {
+        int ny = (int)below(c, 15), nw = (int)below(c, 40);
+        size_t k = below(c, 200), ldy = k + below(c, 9), ldw = k + below(c, 9);
+        bool turned = below(c, 2);
+        struct slm_rows m = {NULL, ldy, ny, NULL, turned ? 1 : (size_t)nw + 2, turned ? (size_t)ny + 1 : 1, NULL,
+                             ldw, nw, k};
+        size_t ys = (size_t)ny * ldy, as = (size_t)(ny + 2) * (size_t)(nw + 2), ws = (size_t)nw * ldw;
+        float *y[3], *a = floats(as), *w = floats(ws), *terms = floats(ys);
+        fill(c, a, as, 1);
+        fill(c, w, ws, 1);
+        for (int v = 0; v < 3; v++) y[v] = floats(ys);
+        fill(c, y[0], ys, 1);
+        memcpy(y[1], y[0], ys * 4);
+        memcpy(y[2], y[0], ys * 4);
+        for (size_t i = 0; i < ys; i++) terms[i] = fabsf(y[0][i]);
+        m.a = a;
+        m.w = w;
+        m.y = y[0];
+        c->gen->add_rows(&m);
+        m.y = y[1];
+        c->k->add_rows(&m);
+        for (int i = 0; i < ny; i++)
+            for (int j = 0; j < nw; j++) {
+                float s = a[(size_t)i * m.ai + (size_t)j * m.aj];
+                c->k->axpy[SLM_F32](y[2] + (size_t)i * ldy, s, w + (size_t)j * ldw, k);
+                for (size_t e = 0; e < k; e++) terms[(size_t)i * ldy + e] += fabsf(s * w[(size_t)j * ldw + e]);
+            }
+        same(y[1], y[2], ys, "add_rows against axpys");
+        for (size_t i = 0; i < ys; i++) near((double)y[1][i], (double)y[0][i], (double)terms[i], (size_t)nw);
+        for (int v = 0; v < 3; v++) end(y[v], ys);
+        end(a, as);
+        end(w, ws);
+        end(terms, ys);
+    }
+}
+
 /* ---- elements ---- */
 
 struct pair {
