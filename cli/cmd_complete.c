@@ -119,6 +119,7 @@ static int generate(struct slm_cli *c, struct args *a, slm_session *s, slm_sampl
     o.max_tokens = a->n;
     o.ignore_eog = a->ignore_eos;
     o.keep_special = a->special;
+    o.continues = 1;
     o.stop = a->stop.item;
     o.n_stop = a->stop.n;
     o.token = on_token;

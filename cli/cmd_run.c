@@ -94,6 +94,7 @@ int slm_cli_answer(struct slm_cli_talk *t, slm_generate_stats *st, slm_err *err)
     o.max_tokens = t->a->n;
     o.stop = t->a->stop.item;
     o.n_stop = t->a->stop.n;
+    o.continues = !t->chat.tpl;
     o.token = on_token;
     o.token_arg = &stream;
     o.progress = slm_cli_progress_step;

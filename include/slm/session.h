@@ -138,6 +138,7 @@ typedef struct slm_generate_opts {
     const char *const *stop;
     int n_stop;
     int keep_special; /* spell special tokens in the text */
+    int continues;    /* the text goes on the prompt's own: its first space stays */
     slm_token_fn *token;
     void *token_arg;
     slm_progress_fn

@@ -148,6 +148,17 @@ static int check(const struct run *r, int n, slm_err *err)
     return 0;
 }
 
+/* Lets the detokeniser see the prompt's end, so that what tokenizers do to the start of a text (a space
+ * taken away) is not done to what goes on in the middle of one. Four tokens hold any character. */
+static int see_prompt(struct run *r, const int32_t *prompt, int n, slm_err *err)
+{
+    int code = 0;
+    for (int i = n > 4 ? n - 4 : 0; i < n && !code; i++)
+        code = slm_detok_feed(r->detok, prompt[i], &r->piece, err);
+    r->piece.len = 0;
+    return code;
+}
+
 int slm_generate(slm_session *s, slm_sampler *sampler, const int32_t *prompt, int n,
                  const slm_generate_opts *o, slm_ids *ids, slm_text *text,
                  slm_generate_stats *stats, slm_err *err)
@@ -164,6 +175,8 @@ int slm_generate(slm_session *s, slm_sampler *sampler, const int32_t *prompt, in
     code = slm_stops_init(&r.stops, r.rt, r.o->stop, r.o->n_stop, err);
     if (!code && vocab)
         code = slm_detok_new(&r.detok, vocab, r.o->keep_special, err);
+    if (!code && vocab && r.o->continues)
+        code = see_prompt(&r, prompt, n, err);
     double t0 = slm_clock_seconds();
     if (!code)
         code = sync_prompt(&r, prompt, n, err);
