@@ -21,7 +21,7 @@ int slm_tok_begin(slm_tokenizer **out, slm_runtime *rt, const char *name, slm_er
 
 void slm_tokenizer_close(slm_tokenizer **p)
 {
-    slm_tokenizer *t = *p;
+    slm_tokenizer *t = p ? *p : NULL;
     if (!t)
         return;
     for (int i = 0; i < t->n_norm; i++)
@@ -128,7 +128,7 @@ int slm_tok_raw_bytes(slm_tokenizer *t, slm_err *err)
 {
     for (int i = 0; i < t->n; i++) {
         struct slm_tok_str p = t->piece[i];
-        if (!p.s)
+        if (!p.s || t->raw[i].s)
             continue;
         char *s = slm_arena_alloc(&t->arena, p.n + 1);
         if (!s)
@@ -144,9 +144,11 @@ int slm_tok_raw_marks(slm_tokenizer *t, slm_err *err)
 {
     for (int i = 0; i < t->n; i++) {
         struct slm_tok_str p = t->piece[i];
+        if (!p.s || t->raw[i].s)
+            continue;
         t->raw[i] = p;
-        int byte = p.s ? slm_byte_piece(p.s, p.n) : -1;
-        bool mark = p.s && memmem(p.s, p.n, SLM_MARK, SLM_MARK_LEN);
+        int byte = slm_byte_piece(p.s, p.n);
+        bool mark = memmem(p.s, p.n, SLM_MARK, SLM_MARK_LEN);
         if (byte < 0 && !mark)
             continue;
         char *s = slm_arena_alloc(&t->arena, p.n + 1);
@@ -190,6 +192,8 @@ int slm_tok_index(slm_tokenizer *t, bool raw, slm_err *err)
     if (slm_strmap_init(m, &t->arena, keys, (size_t)t->n))
         return slm_fail_mem(err, "pieces", (size_t)t->n);
     for (int i = 0; i < t->n; i++) {
+        if (raw && t->raw[i].s == t->piece[i].s && t->source != FROM_TIKTOKEN)
+            continue; /* spelled outside the alphabet: no text has it */
         if (own(t, i) && !slm_strmap_add(m, i) && t->source == FROM_SPM)
             return slm_fail(err, SLM_E_FORMAT, "%s: piece %d occurs twice", t->name, i);
     }

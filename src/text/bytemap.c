@@ -72,3 +72,25 @@ int slm_byte_piece(const char *s, size_t n)
     int a = hex(s[3]), b = hex(s[4]);
     return a < 0 || b < 0 ? -1 : a * 16 + b;
 }
+
+bool slm_base64_put(struct slm_buf *out, const char *s, size_t n)
+{
+    uint32_t w = 0;
+    int bits = 0;
+    while (n && s[n - 1] == '=')
+        n--;
+    for (size_t i = 0; i < n; i++) {
+        char c = s[i];
+        int v = c >= 'A' && c <= 'Z' ? c - 'A' : c >= 'a' && c <= 'z' ? c - 'a' + 26
+                : c >= '0' && c <= '9' ? c - '0' + 52 : c == '+' ? 62 : c == '/' ? 63 : -1;
+        if (v < 0)
+            return false;
+        w = w << 6 | (uint32_t)v;
+        bits += 6;
+        if (bits >= 8) {
+            bits -= 8;
+            slm_buf_putc(out, (char)(w >> bits));
+        }
+    }
+    return true;
+}

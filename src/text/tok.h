@@ -51,6 +51,8 @@ void slm_bytes_to_chars(struct slm_buf *b, const char *s, size_t n);
 bool slm_chars_to_bytes(char *out, size_t *len, const char *s, size_t n);
 /* "<0x41>" -> 0x41, else -1. */
 int slm_byte_piece(const char *s, size_t n);
+/* Appends the bytes that base64 text stands for; false when it is none. */
+bool slm_base64_put(struct slm_buf *out, const char *s, size_t n);
 
 /* --- patterns (regex.c, scan.c) ----------------------------------------------------------------- */
 
@@ -273,7 +275,7 @@ struct dec_step *slm_tok_add_dec(slm_tokenizer *t, enum dec_kind kind);
 struct added *slm_tok_add_added(slm_tokenizer *t, const char *s, size_t n, int32_t id, slm_err *err);
 /* A splitting step by pattern. */
 int slm_tok_add_pattern(slm_tokenizer *t, const char *pattern, size_t n, slm_err *err);
-/* raw of every id from its piece: byte-level alphabet, or marks and <0xNN>. */
+/* raw of every id that has none yet from its piece: byte-level alphabet, or marks and <0xNN>. */
 int slm_tok_raw_bytes(slm_tokenizer *t, slm_err *err);
 int slm_tok_raw_marks(slm_tokenizer *t, slm_err *err);
 /* by_piece (and by_raw) over the ids that the model itself may give. */
@@ -372,7 +374,6 @@ int slm_added_next(const slm_tokenizer *t, const struct added_set *set, const ch
 
 /* --- openers ------------------------------------------------------------------------------------------ */
 
-struct tok_facts;  /* what the files of a folder say beside the tokenizer (facts.c) */
 int slm_tok_open_json(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t n, const char *name,
                       slm_err *err);
 int slm_tok_open_spm(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t n, const char *name,
