@@ -287,6 +287,20 @@ static int check_claims(struct binder *b)
     return 0;
 }
 
+/* What one layer has beyond what it must have, all have: a single bias that is not there is
+ * damage. */
+static int check_alike(struct binder *b, const struct slm_slot_row *row)
+{
+    const slm_model *m = b->m;
+    if (slm_slot_need(&m->hp, row) != SLM_NEED_MAY)
+        return 0;
+    bool first = m->layer[0].w[row->slot];
+    for (int l = 1; l < m->hp.layers; l++)
+        if ((m->layer[l].w[row->slot] != NULL) != first)
+            return missing(b, row, first ? l : 0, 0);
+    return 0;
+}
+
 static int bind_all(struct binder *b)
 {
     slm_model *m = b->m;
@@ -295,6 +309,8 @@ static int bind_all(struct binder *b)
         bool layered = slm_slots[i].slot >= SLM_W_LAYER;
         for (int l = layered ? 0 : -1; l < (layered ? m->hp.layers : 0) && !rc; l++)
             rc = bind_slot(b, &slm_slots[i], l);
+        if (layered && !rc)
+            rc = check_alike(b, &slm_slots[i]);
     }
     return rc ? rc : check_claims(b);
 }
