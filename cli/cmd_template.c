@@ -159,11 +159,36 @@ static void close_source(struct source *s)
     slm_cli_buf_free(&s->specials);
 }
 
-/* What a row says: its variables apart, the rest as JSON members. */
+/* What a row says: its template and variables apart, the rest as JSON members. */
 struct row {
-    struct slm_cli_buf rest;
+    struct slm_cli_buf tpl, rest;
     struct slm_cli_reader vars; /* the object's text, p NULL: none */
+    bool has_tpl, has_messages;
 };
+
+/* One member, whose key is read; from is where the key began. */
+static bool read_member(struct slm_cli_reader *r, struct row *w, const char *key,
+                        const char *from)
+{
+    slm_jr_space(r);
+    const char *value = r->p;
+    if (!strcmp(key, "template")) {
+        w->tpl.n = 0;
+        w->has_tpl = slm_jr_string(r, &w->tpl);
+        return w->has_tpl;
+    }
+    if (!slm_jr_value(r))
+        return false;
+    if (!strcmp(key, "vars")) {
+        if (*value == '{') /* null is none */
+            w->vars = (struct slm_cli_reader){value, r->p};
+        return true;
+    }
+    w->has_messages |= !strcmp(key, "messages");
+    slm_cli_put(&w->rest, from, (size_t)(r->p - from));
+    slm_cli_puts(&w->rest, ", ");
+    return true;
+}
 
 static bool read_row(struct slm_cli_reader *r, struct row *w)
 {
@@ -174,17 +199,7 @@ static bool read_row(struct slm_cli_reader *r, struct row *w)
         slm_jr_space(r);
         const char *from = r->p;
         key.n = 0;
-        ok = slm_jr_string(r, &key) && slm_jr_char(r, ':');
-        slm_jr_space(r);
-        const char *value = r->p;
-        ok = ok && slm_jr_value(r);
-        if (ok && !strcmp(key.s, "vars")) {
-            if (*value == '{') /* null is none */
-                w->vars = (struct slm_cli_reader){value, r->p};
-        } else if (ok) {
-            slm_cli_put(&w->rest, from, (size_t)(r->p - from));
-            slm_cli_puts(&w->rest, ", ");
-        }
+        ok = slm_jr_string(r, &key) && slm_jr_char(r, ':') && read_member(r, w, key.s, from);
         more = ok && slm_jr_char(r, ',');
         ok = ok && (more || slm_jr_char(r, '}'));
     }
@@ -238,24 +253,46 @@ static void put_vars(struct slm_cli_buf *b, const struct source *s,
     slm_cli_puts(b, "}");
 }
 
-/* Renders a row; with a model's template the model's special tokens join its variables. */
+/* Renders what a row says: with messages as a chat, without them its variables alone. */
+static int render(struct slm_cli *c, const struct source *s, const struct row *w,
+                  const slm_template_opts *o, slm_text *out, slm_err *err)
+{
+    slm_template *own = NULL;
+    struct slm_cli_buf json = {0}, vars = {0};
+    int code = 0;
+    put_vars(&vars, s, &w->vars);
+    if (!s->t && !w->has_tpl)
+        code = slm_cli_fail(err, SLM_E_ARG, "the row brings no template");
+    else if (!s->t)
+        code = slm_template_new(&own, c->rt, w->tpl.s, w->tpl.n, "template", err);
+    const slm_template *t = own ? own : s->t;
+    if (!code && w->has_messages) {
+        slm_cli_puts(&json, "{");
+        slm_cli_put(&json, w->rest.s, w->rest.n);
+        slm_cli_puts(&json, "\"vars\": ");
+        slm_cli_put(&json, vars.s, vars.n);
+        slm_cli_puts(&json, "}");
+        code = slm_template_chat(t, json.s, json.n, o, out, err);
+    } else if (!code) {
+        code = slm_template_render(t, vars.s, vars.n, o, out, err);
+    }
+    slm_template_free(own);
+    slm_cli_buf_free(&json);
+    slm_cli_buf_free(&vars);
+    return code;
+}
+
 static int render_row(struct slm_cli *c, const struct source *s, const struct slm_cli_buf *line,
                       const slm_template_opts *o, slm_text *out, slm_err *err)
 {
-    struct slm_cli_buf json = {0};
     struct slm_cli_reader r = {line->s, line->s + line->n};
     struct row w = {0};
     int code = 0;
-    if (!s->specials.n)
-        return slm_template_row(c->rt, s->t, line->s, line->n, o, out, err);
     if (!read_row(&r, &w))
         code = slm_cli_fail(err, SLM_E_FORMAT, "the row is no JSON object");
-    slm_cli_putf(&json, "{%s\"vars\": ", w.rest.n ? w.rest.s : "");
-    put_vars(&json, s, &w.vars);
-    slm_cli_puts(&json, "}");
-    if (!code)
-        code = slm_template_row(c->rt, s->t, json.s, json.n, o, out, err);
-    slm_cli_buf_free(&json);
+    else
+        code = render(c, s, &w, o, out, err);
+    slm_cli_buf_free(&w.tpl);
     slm_cli_buf_free(&w.rest);
     return code;
 }

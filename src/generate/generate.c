@@ -148,8 +148,9 @@ static int check(const struct run *r, int n, slm_err *err)
     return 0;
 }
 
-/* Lets the detokeniser see the prompt's end, so that what tokenizers do to the start of a text (a space
- * taken away) is not done to what goes on in the middle of one. Four tokens hold any character. */
+/* Lets the detokeniser see the prompt's end, so that what tokenizers do to the start of a text
+ * (a space taken away) is not done to what goes on in the middle of one. Four tokens hold any
+ * character. */
 static int see_prompt(struct run *r, const int32_t *prompt, int n, slm_err *err)
 {
     int code = 0;
