@@ -5,7 +5,7 @@ TEST_BIN := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 REPLAY   := $(FUZZ_SRC:tests/fuzz/fuzz_%.c=$(BUILD)/tests/fuzz/replay_%)
 FUZZ_BIN := $(FUZZ_SRC:tests/%.c=$(BUILD)/%)
-TEST_INC := $(LIB_INC) -Itests
+TEST_INC := $(LIB_INC) -Itests -Wno-frame-larger-than
 
 # A room with programs of another shape adds them here: TEST_EXTRA += $(BUILD)/tests/... . Each ends
 # with cmocka's closing lines or with "N passed, N failed".
