@@ -89,7 +89,7 @@ install: all ## copies program, libraries, headers, pages and model to $(DESTDIR
 	install -m 755 $(BUILD)/libslm.so $(DESTDIR)$(LIBDIR)/libslm.so.$(VERSION)
 	ln -sf libslm.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libslm.so.0
 	ln -sf libslm.so.0 $(DESTDIR)$(LIBDIR)/libslm.so
-	install -m 644 include/slm/*.h include/slm/*.inc $(DESTDIR)$(PREFIX)/include/slm/
+	install -m 644 include/slm/*.h $(DESTDIR)$(PREFIX)/include/slm/
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' \
 	    -e 's|@REQUIRES@|$(PKGS)|' slm.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/slm.pc
 	$(BUILD)/slm man --dir $(DESTDIR)$(SHARE)/man/man1

@@ -80,9 +80,9 @@ static void head(FILE *f, const char *title, const char *name, const char *summa
 static void put_exits(FILE *f)
 {
     static const int codes[] = {
-#define SLM_STATUS(name, http, code, words) SLM_##name,
-#include "slm/status.inc"
-#undef SLM_STATUS
+#define CODE(name, http, code, words) SLM_##name,
+        SLM_STATUS_LIST(CODE)
+#undef CODE
     };
     fputs(".SH EXIT STATUS\n", f);
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)

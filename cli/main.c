@@ -1,5 +1,5 @@
 /* slm: the command line. The table of commands, and what happens around each: options read,
- * errors told in one line, exit codes from status.inc. */
+ * errors told in one line, exit codes from status.h. */
 #include "cli.h"
 
 #include <stdarg.h>

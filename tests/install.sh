@@ -18,7 +18,7 @@ try() {
 lib=$root/usr/lib
 try "make install" make -s BUILD="$build" PREFIX="$root/usr" install
 for f in bin/slm lib/libslm.a lib/libslm.so lib/libslm.so.0 lib/pkgconfig/slm.pc include/slm/slm.h \
-    include/slm/status.inc share/man/man1/slm.1 share/man/man1/slm-run.1 \
+    include/slm/status.h share/man/man1/slm.1 share/man/man1/slm-run.1 \
     share/bash-completion/completions/slm share/zsh/site-functions/_slm \
     share/fish/vendor_completions.d/slm.fish share/slm/storyteller.gguf; do
     try "$f is there" test -s "$root/usr/$f"

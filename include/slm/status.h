@@ -18,19 +18,31 @@ extern "C" {
 #endif
 #endif
 
-enum slm_status_order {
-#define SLM_STATUS(name, http, code, words) SLM_ORDER_##name,
-#include "slm/status.inc"
-#undef SLM_STATUS
-    SLM_STATUS_COUNT
-};
+/* Every status that slm can return: name, HTTP status, exit code of the command line, words. The
+ * only list: the enum, the words, the CLI's exit codes and the server's replies are made from
+ * it. Values are 0, -1, -2 ... in this order and never change: append only. */
+/* clang-format off */
+#define SLM_STATUS_LIST(S) \
+    S(OK,          200, 0,  "ok") \
+    S(E_NOMEM,     507, 7,  "out of memory") \
+    S(E_IO,        500, 3,  "input or output failed") \
+    S(E_FORMAT,    422, 4,  "malformed data") \
+    S(E_UNSUPPORTED, 400, 5, "not supported") \
+    S(E_ARG,       400, 2,  "wrong argument") \
+    S(E_NOTFOUND,  404, 3,  "not found") \
+    S(E_LIMIT,     413, 6,  "over a limit") \
+    S(E_NUMERIC,   500, 8,  "numeric failure") \
+    S(E_TEMPLATE,  400, 9,  "template error") \
+    S(E_CANCELLED, 499, 130, "cancelled") \
+    S(E_INTERNAL,  500, 70, "internal error")
+/* clang-format on */
 
-enum slm_status {
-#define SLM_STATUS(name, http, code, words) SLM_##name = -(int)SLM_ORDER_##name,
-#include "slm/status.inc"
-#undef SLM_STATUS
-    SLM_STATUS_MIN = -(int)SLM_STATUS_COUNT
-};
+#define SLM_STATUS_ORDER(name, http, code, words) SLM_ORDER_##name,
+#define SLM_STATUS_VALUE(name, http, code, words) SLM_##name = -(int)SLM_ORDER_##name,
+enum slm_status_order { SLM_STATUS_LIST(SLM_STATUS_ORDER) SLM_STATUS_COUNT };
+enum slm_status { SLM_STATUS_LIST(SLM_STATUS_VALUE) SLM_STATUS_MIN = -(int)SLM_STATUS_COUNT };
+#undef SLM_STATUS_ORDER
+#undef SLM_STATUS_VALUE
 
 /* Filled by the callee on failure; lives with the caller, on its stack. */
 typedef struct slm_err {

@@ -18,9 +18,9 @@
 #endif
 
 static const char *const names[SLM_CPU_COUNT] = {
-#define X(id, name) name,
-    SLM_CPU_LEVELS(X)
-#undef X
+#define LEVEL(id, name) name,
+    SLM_CPU_LEVELS(LEVEL)
+#undef LEVEL
 };
 
 const char *slm_cpu_level_name(enum slm_cpu_level level)

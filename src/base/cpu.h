@@ -7,17 +7,18 @@
 #include "slm/status.h"
 
 /* In order; x86 and arm ladders share the enum, a machine has the rungs of its own only. */
-#define SLM_CPU_LEVELS(X)                                                                      \
-    X(GENERIC, "generic")                                                                      \
-    X(AVX2, "avx2") X(AVXVNNI, "avxvnni") X(AVX512, "avx512") X(AVX512VNNI, "avx512vnni")      \
-        X(AVX512BF16, "avx512bf16") X(AMX, "amx") X(NEON, "neon") X(DOTPROD, "dotprod")        \
-            X(I8MM, "i8mm")
+/* clang-format off */
+#define SLM_CPU_LEVELS(LEVEL) \
+    LEVEL(GENERIC, "generic") LEVEL(AVX2, "avx2") LEVEL(AVXVNNI, "avxvnni") \
+    LEVEL(AVX512, "avx512") LEVEL(AVX512VNNI, "avx512vnni") LEVEL(AVX512BF16, "avx512bf16") \
+    LEVEL(AMX, "amx") LEVEL(NEON, "neon") LEVEL(DOTPROD, "dotprod") LEVEL(I8MM, "i8mm")
+/* clang-format on */
 
 enum slm_cpu_level {
-#define X(id, name) SLM_CPU_##id,
-    SLM_CPU_LEVELS(X)
-#undef X
-        SLM_CPU_COUNT
+#define LEVEL(id, name) SLM_CPU_##id,
+    SLM_CPU_LEVELS(LEVEL)
+#undef LEVEL
+    SLM_CPU_COUNT
 };
 
 struct slm_cpu {

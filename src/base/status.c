@@ -7,9 +7,9 @@ static const struct {
     const char *words;
     int http, exit;
 } table[] = {
-#define SLM_STATUS(name, http, code, words) {words, http, code},
-#include "slm/status.inc"
-#undef SLM_STATUS
+#define ROW(name, http, code, words) {words, http, code},
+    SLM_STATUS_LIST(ROW)
+#undef ROW
 };
 
 static int slot(int status)
