@@ -18,6 +18,12 @@ extern "C" {
 #endif
 #endif
 
+/* The words of a status ("malformed data"); never NULL. Any thread. */
+SLM_API const char *slm_status_words(int status);
+/* The HTTP status that a server answers with, and the exit code a program ends with. */
+SLM_API int slm_status_http(int status);
+SLM_API int slm_status_exit(int status);
+
 /* Every status that slm can return: name, HTTP status, exit code of the command line, words. The
  * only list: the enum, the words, the CLI's exit codes and the server's replies are made from
  * it. Values are 0, -1, -2 ... in this order and never change: append only. */
@@ -49,12 +55,6 @@ typedef struct slm_err {
     int code;      /* SLM_E_* */
     char msg[504]; /* one line, UTF-8, cut at a character's end when too long */
 } slm_err;
-
-/* The words of a status ("malformed data"); never NULL. Any thread. */
-SLM_API const char *slm_status_words(int status);
-/* The HTTP status that a server answers with, and the exit code a program ends with. */
-SLM_API int slm_status_http(int status);
-SLM_API int slm_status_exit(int status);
 
 #ifdef __cplusplus
 }

@@ -133,7 +133,7 @@ static bool number(struct slm_buf *b, const struct when *w, char c, char flag, i
     }
 }
 
-static void format(struct slm_buf *b, const struct when *w, const char *s, size_t n,
+static void format_time(struct slm_buf *b, const struct when *w, const char *s, size_t n,
                    int64_t now)
 {
     for (size_t i = 0; i < n && !b->failed; i++) {
@@ -148,7 +148,7 @@ static void format(struct slm_buf *b, const struct when *w, const char *s, size_
             flag = s[i++];
         const char *more = composite(s[i]);
         if (more)
-            format(b, w, more, strlen(more), now);
+            format_time(b, w, more, strlen(more), now);
         else if (s[i] == 'A' || s[i] == 'a')
             put_word(b, days[w->wday], s[i] == 'a' ? 3 : 0, flag, false);
         else if (s[i] == 'B' || s[i] == 'b' || s[i] == 'h')
@@ -176,6 +176,6 @@ jj_val slm_jj_strftime(struct jj_run *r, jj_val f)
         r->now = slm_clock_local();
     struct when w = civil(r->now);
     slm_jj_buf(r, &b);
-    format(&b, &w, f.s->s, f.s->n, r->now);
+    format_time(&b, &w, f.s->s, f.s->n, r->now);
     return slm_jj_step(r, f.s->n) ? slm_jj_buf_str(r, &b) : (slm_buf_release(&b), jj_failed());
 }
