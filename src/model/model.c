@@ -151,10 +151,18 @@ int64_t slm_model_kv_bytes(const slm_model *m, int context, const char *kv_type)
     return n;
 }
 
+#define LOGIT_BYTES ((size_t)64 << 20) /* most memory for the logits of one run */
+
+int slm_model_logit_rows(const slm_model *m, int batch)
+{
+    size_t rows = LOGIT_BYTES / sizeof(float) / (size_t)m->hp.vocab;
+    return rows < 1 ? 1 : rows < (size_t)batch ? (int)rows : batch;
+}
+
 int64_t slm_model_work_bytes(const slm_model *m, int batch)
 {
     struct slm_prog_opts o = {
-        .max_rows = batch, .max_out = 1, .max_keys = 4096, .fast = true, .cache = true};
+        .max_rows = batch, .max_out = slm_model_logit_rows(m, batch), .max_keys = 4096, .fast = true, .cache = true};
     slm_prog *p;
     if (batch < 1 || slm_prog_new(&p, m->rt, &o, NULL))
         return -1;

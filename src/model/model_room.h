@@ -49,6 +49,8 @@ int slm_tokenizer_from_gguf(slm_tokenizer **out, slm_runtime *rt, const slm_gguf
 /* The forward pass, emitted into p; the value is the logits (block.c). out: pass on slm_run.out
  * only. */
 slm_val slm_model_emit(slm_prog *p, const slm_model *m, bool gather);
+/* Rows of logits that a run of `batch` rows has room for. */
+int slm_model_logit_rows(const slm_model *m, int batch);
 /* The cache that one stream needs. Arrays are the model's arena's or the caller's `room` of 3 *
  * layers ints. */
 void slm_model_kv_shape(const slm_model *m, struct slm_kv_shape *out, int *room, int context,

@@ -7,7 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-#define LOGIT_BYTES ((size_t)64 << 20) /* most memory for the logits of one run */
 #define DEFAULT_CONTEXT 4096
 
 void slm_session_opts_init(slm_session_opts *o) { memset(o, 0, sizeof *o); }
@@ -68,8 +67,7 @@ static int choose_sizes(slm_session *s, const slm_session_opts *o, slm_err *err)
                 trained);
     if (s->batch > s->context)
         s->batch = s->context;
-    size_t rows = LOGIT_BYTES / sizeof(float) / (size_t)s->m->hp.vocab;
-    s->most_out = rows < 1 ? 1 : rows < (size_t)s->batch ? (int)rows : s->batch;
+    s->most_out = slm_model_logit_rows(s->m, s->batch);
     return 0;
 }
 
