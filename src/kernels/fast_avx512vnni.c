@@ -1,6 +1,6 @@
 /* Integer products with AVX-512 VNNI: sixteen rows a panel, four products and their sum an
- * instruction. It multiplies unsigned with signed bytes: the activations are made unsigned by adding
- * 128, and the panel holds what that makes a sum too large by. */
+ * instruction. It multiplies unsigned with signed bytes: weights are unpacked with an offset that
+ * makes them unsigned, and the sums of the activations put the results right. */
 #include <immintrin.h>
 #include <string.h>
 
@@ -10,22 +10,31 @@
 #include "kernels/vec_avx512.h"
 
 #define QP 1
-#define XOFF 128
-#define FR 8
-
-static const uint8_t ones[4] = {1, 1, 1, 1};
+#define WOFF 1
+#define XCOPY 0
+#define FR 6
+#define PANELS 2
 
 static inline vi vi_madd(vi acc, vi a, vi b) { return _mm512_dpwssd_epi32(acc, a, b); }
 
 FOLD void q_put(vi *dst, vi v) { *dst = v; }
+FOLD void x_put(uint8_t *dst, const int8_t *src) { memcpy(dst, src, 32); }
+FOLD vi q_dot(vi acc, const vi *q, const uint8_t *x) { return _mm512_dpbusd_epi32(acc, *q, vi_bcast(x)); }
 
-FOLD void x_put(uint8_t *dst, const int8_t *src)
+FOLD void x_sums(int *sums, const int8_t *x, size_t step, int n)
 {
-    __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)src);
-    _mm256_storeu_si256((__m256i *)(void *)dst, _mm256_xor_si256(v, _mm256_set1_epi8(-128)));
+    __m256i s[8];
+    UNROLL
+    for (int b = 0; b < 8; b++) {
+        size_t at = (size_t)(b < n ? b : 0) * step;
+        __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(x + at));
+        s[b] = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), v);
+    }
+    __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(s[0], s[1]), _mm256_hadd_epi32(s[2], s[3]));
+    __m256i c = _mm256_hadd_epi32(_mm256_hadd_epi32(s[4], s[5]), _mm256_hadd_epi32(s[6], s[7]));
+    __m256i lo = _mm256_permute2x128_si256(a, c, 0x20), hi = _mm256_permute2x128_si256(a, c, 0x31);
+    _mm256_storeu_si256((__m256i *)(void *)sums, _mm256_add_epi32(lo, hi));
 }
-
-FOLD vi q_dot(vi acc, const vi *q, const uint8_t *x) { return _mm512_dpbusd_epi32(acc, vi_bcast(x), *q); }
 
 #include "kernels/fast_body.h"
 

@@ -186,9 +186,9 @@ static inline int dword_at(const uint8_t *p)
     memcpy(&x, p, 4);
     return x;
 }
-static inline int half_at(const uint8_t *p)
+static inline short half_at(const uint8_t *p)
 {
-    uint16_t x;
+    short x;
     memcpy(&x, p, 2);
     return x;
 }
@@ -197,10 +197,13 @@ static inline int half_at(const uint8_t *p)
                       get((r)[3] + (off)), get((r)[4] + (off)), get((r)[5] + (off)),             \
                       get((r)[6] + (off)), get((r)[7] + (off)))
 static inline vi vi_dwords(const uint8_t *const *r, size_t off) { return VI_GATHER(dword_at, r, off); }
-static inline vi vi_halves(const uint8_t *const *r, size_t off) { return VI_GATHER(half_at, r, off); }
-static inline vi vi_load_halves(const void *p)
+/* the float16 at `off` of each row */
+FOLD vf vf_f16_rows(const uint8_t *const *r, size_t off)
 {
-    return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
+    __m128i h = _mm_setr_epi16(half_at(r[0] + off), half_at(r[1] + off), half_at(r[2] + off),
+                               half_at(r[3] + off), half_at(r[4] + off), half_at(r[5] + off),
+                               half_at(r[6] + off), half_at(r[7] + off));
+    return _mm256_cvtph_ps(h);
 }
 
 #endif

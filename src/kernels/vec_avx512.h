@@ -173,9 +173,9 @@ static inline int dword_at(const uint8_t *p)
     memcpy(&x, p, 4);
     return x;
 }
-static inline int half_at(const uint8_t *p)
+static inline short half_at(const uint8_t *p)
 {
-    uint16_t x;
+    short x;
     memcpy(&x, p, 2);
     return x;
 }
@@ -187,10 +187,15 @@ static inline int half_at(const uint8_t *p)
                       get((r)[12] + (off)), get((r)[13] + (off)), get((r)[14] + (off)),           \
                       get((r)[15] + (off)))
 static inline vi vi_dwords(const uint8_t *const *r, size_t off) { return VI_GATHER(dword_at, r, off); }
-static inline vi vi_halves(const uint8_t *const *r, size_t off) { return VI_GATHER(half_at, r, off); }
-static inline vi vi_load_halves(const void *p)
+/* the float16 at `off` of each row */
+FOLD vf vf_f16_rows(const uint8_t *const *r, size_t off)
 {
-    return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
+    __m256i h = _mm256_setr_epi16(
+        half_at(r[0] + off), half_at(r[1] + off), half_at(r[2] + off), half_at(r[3] + off),
+        half_at(r[4] + off), half_at(r[5] + off), half_at(r[6] + off), half_at(r[7] + off),
+        half_at(r[8] + off), half_at(r[9] + off), half_at(r[10] + off), half_at(r[11] + off),
+        half_at(r[12] + off), half_at(r[13] + off), half_at(r[14] + off), half_at(r[15] + off));
+    return _mm512_cvtph_ps(h);
 }
 
 #endif

@@ -192,17 +192,12 @@ static inline vi vi_dwords(const uint8_t *const *r, size_t off)
     for (int i = 0; i < 4; i++) memcpy(&t[i], r[i] + off, 4);
     return vld1q_s32(t);
 }
-static inline vi vi_halves(const uint8_t *const *r, size_t off)
+/* the float16 at `off` of each row */
+static inline vf vf_f16_rows(const uint8_t *const *r, size_t off)
 {
-    int t[4] = {0};
+    uint16_t t[4];
     for (int i = 0; i < 4; i++) memcpy(&t[i], r[i] + off, 2);
-    return vld1q_s32(t);
-}
-static inline vi vi_load_halves(const void *p)
-{
-    uint16x4_t h;
-    memcpy(&h, p, 8);
-    return vreinterpretq_s32_u32(vmovl_u16(h));
+    return vf_of_f16(t);
 }
 
 #endif
