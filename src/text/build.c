@@ -192,7 +192,8 @@ int slm_tok_index(slm_tokenizer *t, bool raw, slm_err *err)
     if (slm_strmap_init(m, &t->arena, keys, (size_t)t->n))
         return slm_fail_mem(err, "pieces", (size_t)t->n);
     for (int i = 0; i < t->n; i++) {
-        if (raw && t->raw[i].s == t->piece[i].s && t->source != FROM_TIKTOKEN)
+        if (raw && t->raw[i].s == t->piece[i].s && t->source != FROM_TIKTOKEN &&
+            t->source != FROM_TEKKEN)
             continue; /* spelled outside the alphabet: no text has it */
         if (own(t, i) && !slm_strmap_add(m, i) && t->source == FROM_SPM)
             return slm_fail(err, SLM_E_FORMAT, "%s: piece %d occurs twice", t->name, i);

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-static bool category(int32_t cp, char a) { return slm_utf8_category(cp)[0] == a; }
-static bool mark_nonspacing(int32_t cp) { return !strcmp(slm_utf8_category(cp), "Mn"); }
 
 static void put_cp(struct slm_buf *out, int32_t cp)
 {
@@ -29,10 +27,13 @@ static bool chinese(int32_t c)
            (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
 }
 
-/* Control in Bert's sense: format, private use and surrogates too, but not the three blanks. */
+/* Control in Bert's sense: format and private use too, but not the three blanks, nor the format
+ * characters that the library's tables are too old for. */
 static bool control(int32_t c)
 {
-    return c != '\t' && c != '\n' && c != '\r' && category(c, 'C') &&
+    if ((c >= 0x890 && c <= 0x891) || c == 0x8E2 || c == 0x110CD || (c >= 0x13430 && c <= 0x1343F))
+        return false;
+    return c != '\t' && c != '\n' && c != '\r' && slm_utf8_category(c)[0] == 'C' &&
            strcmp(slm_utf8_category(c), "Cn") != 0;
 }
 
@@ -65,7 +66,7 @@ static int bert(struct enc *e, const struct norm_step *st, const char *s, size_t
     for (size_t i = 0; i < in->n && !rc;) {
         int32_t cp;
         i += (size_t)slm_utf8_next(in->s + i, in->n - i, &cp);
-        if (st->accents && cp >= 0x300 && mark_nonspacing(cp))
+        if (st->accents && slm_is_accent(cp))
             continue;
         if (st->lower)
             put_lower(out, cp);
@@ -201,7 +202,7 @@ static void each_char(const struct norm_step *st, const char *s, size_t n, struc
             put_lower(out, cp);
         else if (st->kind == NORM_NMT)
             nmt(cp, out);
-        else if (!category(cp, 'M'))
+        else if (!slm_is_mark(cp))
             put_cp(out, cp);
     }
 }

@@ -167,10 +167,3 @@ bool slm_is_word(int32_t cp)
            (cp >= 0x1F130 && cp <= 0x1F149) || (cp >= 0x1F150 && cp <= 0x1F169) ||
            (cp >= 0x1F170 && cp <= 0x1F189);
 }
-
-bool slm_is_punct(int32_t cp)
-{
-    if (cp < 0x80)
-        return cp > 32 && cp < 127 && ascii[cp] == OTHER;
-    return slm_utf8_category(cp)[0] == 'P';
-}

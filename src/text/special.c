@@ -74,6 +74,15 @@ void slm_tok_mark_eog(slm_tokenizer *t, int64_t id)
         t->eog[id] = 1;
 }
 
+bool slm_tok_ends(const char *s, size_t n)
+{
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        if (strlen(ends[i]) == n && !memcmp(ends[i], s, n))
+            return true;
+    }
+    return false;
+}
+
 void slm_tok_find_eog(slm_tokenizer *t)
 {
     static const enum slm_tok_named named[] = {

@@ -76,7 +76,11 @@ slm_scan_fn *slm_scan_find(const char *pattern, size_t n);
 
 /* White_Space, and Rust's \w. */
 bool slm_is_word(int32_t cp);
-bool slm_is_punct(int32_t cp); /* P* or ASCII punctuation, as Bert sees it */
+/* As the library's own tables have them (bert_tables.c): punctuation (P* and all ASCII symbols),
+ * nonspacing marks, marks. */
+bool slm_is_punct(int32_t cp);
+bool slm_is_accent(int32_t cp);
+bool slm_is_mark(int32_t cp);
 
 /* --- normaliser steps (norm.c, norm_spm.c, charsmap.c) ------------------------------------------ */
 
@@ -286,6 +290,7 @@ void slm_tok_affixes(slm_tokenizer *t, const int32_t *before, int nb, const int3
 int slm_tok_affixes_from_flags(slm_tokenizer *t, slm_err *err); /* add_bos, add_eos */
 void slm_tok_find_named(slm_tokenizer *t);      /* special.c: by spelling, where not yet known */
 void slm_tok_find_eog(slm_tokenizer *t);
+bool slm_tok_ends(const char *s, size_t n);     /* spelled like a token that ends a text */
 void slm_tok_mark_eog(slm_tokenizer *t, int64_t id);
 /* The GPT-2 way: bytes, alphabet, decoder; pattern NULL: GPT-2's own. */
 int slm_tok_byte_level(slm_tokenizer *t, const char *const *patterns, int n, slm_err *err);
@@ -380,8 +385,7 @@ int slm_tok_open_spm(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t
                      slm_err *err);
 int slm_tok_open_tiktoken(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t n,
                           const char *name, slm_err *err);
-int slm_tok_open_tekken(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t n,
-                        const char *name, slm_err *err);
+int slm_tok_read_tekken(slm_tokenizer *t, const slm_json *root, slm_err *err);
 int slm_tok_open_bin(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t n, const char *name,
                      slm_err *err);
 /* One of the above by what the bytes look like. */

@@ -124,6 +124,20 @@ static int raw_steps(slm_tokenizer *t, slm_err *err)
     return 0;
 }
 
+/* Old files call all added tokens user-defined, those that end texts too. */
+static void settle_types(slm_tokenizer *t)
+{
+    for (int i = 0; i < t->n; i++) {
+        if (t->type[i] == SLM_TOKEN_USER && slm_tok_ends(t->piece[i].s, t->piece[i].n))
+            t->type[i] = SLM_TOKEN_CONTROL;
+    }
+    for (int k = 0; k < SLM_TOK_EOT; k++) {
+        int32_t id = t->named[k];
+        if (id >= 0 && t->type[id] == SLM_TOKEN_USER)
+            t->type[id] = SLM_TOKEN_CONTROL;
+    }
+}
+
 static int open_gpt2(slm_tokenizer *t, const struct slm_tok_spec *s, slm_err *err)
 {
     const char *pre = s->pre;
@@ -137,6 +151,7 @@ static int open_gpt2(slm_tokenizer *t, const struct slm_tok_spec *s, slm_err *er
     bool neox = arch_is(s, "stablelm") || arch_is(s, "gptneox");
     bool nfc = row->flags & PRE_ROW_NFC || (neox && (!pre || !strcmp(pre, "olmo")));
     t->pre_name = row->name;
+    settle_types(t);
     t->bpe.ignore_merges = row->flags & PRE_ROW_IGNORE_MERGES;
     t->add_bos = on(s->add_bos, row->flags & PRE_ROW_ADD_BOS);
     t->add_eos = on(s->add_eos, false) || (row->flags & PRE_ROW_ADD_SEP && on(s->add_sep, true));
@@ -289,6 +304,8 @@ static int open_bert(slm_tokenizer *t, const struct slm_tok_spec *s, slm_err *er
         t->named[SLM_TOK_CLS] = t->named[SLM_TOK_BOS];
     name_default(t, SLM_TOK_CLS, 101);
     t->wp.unk = t->named[SLM_TOK_UNK];
+    if (t->wp.unk >= 0)
+        t->type[t->wp.unk] = SLM_TOKEN_UNKNOWN;
     if (!rc && (t->wp.unk < 0 || t->named[SLM_TOK_CLS] < 0 || t->named[SLM_TOK_SEP] < 0))
         rc = slm_fail(err, SLM_E_FORMAT, "%s: no unknown, separator or class token", t->name);
     for (int i = 0; i < t->n; i++)

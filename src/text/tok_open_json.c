@@ -31,7 +31,7 @@ static int token_of(slm_tokenizer *t, const slm_json *model, const char *key, in
                                key, (int)s.n, s.s);
 }
 
-/* The largest id of the vocabulary and of the added tokens. */
+/* Ids of the vocabulary, and as many behind it as there are added tokens. */
 static int table_size(const char *name, const slm_json *vocab, const slm_json *added, size_t *n,
                       slm_err *err)
 {
@@ -48,13 +48,8 @@ static int table_size(const char *name, const slm_json *vocab, const slm_json *a
             top = id > top ? id : top;
         }
     }
-    for (size_t i = 0; i < slm_json_count(added); i++) {
-        id = slm_json_int(slm_json_find(slm_json_at(added, i), "id"), -1);
-        if (!id_ok(id, count))
-            return slm_fail(err, SLM_E_FORMAT, "%s: added_tokens: entry %zu: id is out of range", name, i);
-        top = id > top ? id : top;
-    }
-    *n = (size_t)(top + 1);
+    top = top + 1 < (int64_t)count ? (int64_t)count - 1 : top;
+    *n = (size_t)(top + 1) + slm_json_count(added);
     return 0;
 }
 
@@ -219,14 +214,29 @@ static int read_model(slm_tokenizer *t, const slm_json *root, slm_err *err)
     return rc;
 }
 
-static int read_added(slm_tokenizer *t, const slm_json *list, slm_err *err)
+/* The library goes by spelling: an added token that the model has keeps the model's id, others are
+ * numbered on from the size of the vocabulary, whatever the file says. */
+static int32_t added_id(const slm_tokenizer *t, struct slm_tok_str s, int32_t *next)
 {
+    for (int i = 0; i < t->n_added; i++) {
+        if (t->added[i].text.n == s.n && !memcmp(t->added[i].text.s, s.s, s.n))
+            return t->added[i].id;
+    }
+    int32_t id = slm_strmap_find(&t->by_piece, s.s, s.n);
+    return id >= 0 ? id : (*next)++;
+}
+
+static int read_added(slm_tokenizer *t, const slm_json *list, size_t vocab, slm_err *err)
+{
+    int32_t next = (int32_t)vocab;
     for (size_t i = 0; i < slm_json_count(list); i++) {
         const slm_json *o = slm_json_at(list, i);
         struct slm_tok_str s = slm_tok_json_str(o, "content");
         if (!s.s)
             return slm_fail(err, SLM_E_FORMAT, "%s: added_tokens: entry %zu has no content", t->name, i);
-        int32_t id = (int32_t)slm_json_int(slm_json_find(o, "id"), -1);
+        int32_t id = added_id(t, s, &next);
+        if (slm_json_int(slm_json_find(o, "id"), -1) < 0)
+            return slm_fail(err, SLM_E_FORMAT, "%s: added_tokens: entry %zu has no id", t->name, i);
         struct added *a = slm_tok_add_added(t, s.s, s.n, id, err);
         if (!a)
             return SLM_E_NOMEM;
@@ -236,8 +246,14 @@ static int read_added(slm_tokenizer *t, const slm_json *list, slm_err *err)
         a->rstrip = slm_json_bool(slm_json_find(o, "rstrip"), false);
         a->single_word = slm_json_bool(slm_json_find(o, "single_word"), false);
         t->type[id] = a->special ? SLM_TOKEN_CONTROL : SLM_TOKEN_USER;
+        if (id == t->named[SLM_TOK_UNK])
+            t->type[id] = SLM_TOKEN_UNKNOWN;
         t->piece[id] = a->text; /* the library spells added tokens first */
     }
+    int top = t->n;
+    while (top > 1 && !t->piece[top - 1].s)
+        top--;
+    t->n = top;
     return 0;
 }
 
@@ -278,6 +294,7 @@ static int settle_bytes(slm_tokenizer *t, slm_err *err)
 
 static int open_root(slm_tokenizer *t, const slm_json *root, slm_err *err)
 {
+    size_t vocab = slm_json_count(slm_json_find(slm_json_find(root, "model"), "vocab"));
     t->source = FROM_JSON;
     int rc = read_model(t, root, err);
     rc = rc ? rc : slm_tok_json_norm(t, slm_json_find(root, "normalizer"), 0, err);
@@ -286,7 +303,7 @@ static int open_root(slm_tokenizer *t, const slm_json *root, slm_err *err)
     rc = rc ? rc : settle_bytes(t, err);
     if (!rc && t->kind == MODEL_BPE)
         slm_bpe_finish(t);
-    rc = rc ? rc : read_added(t, slm_json_find(root, "added_tokens"), err);
+    rc = rc ? rc : read_added(t, slm_json_find(root, "added_tokens"), vocab, err);
     rc = rc ? rc : read_raw(t, err);
     rc = rc ? rc : slm_tok_json_post(t, slm_json_find(root, "post_processor"), 0, err);
     if (!rc && !slm_json_is(slm_json_find(root, "decoder"), SLM_JSON_OBJECT) &&
@@ -301,9 +318,10 @@ int slm_tok_open_json(slm_tokenizer **out, slm_runtime *rt, const char *s, size_
     slm_tokenizer *t = NULL;
     slm_json *root = NULL;
     int rc = slm_json_parse(&root, s, n, name, err);
+    bool tekken = !slm_json_find(root, "model") && slm_json_find(root, "config");
     rc = rc ? rc : slm_tok_begin(&t, rt, name, err);
-    rc = rc ? rc : open_root(t, root, err);
-    if (!rc) {
+    rc = rc ? rc : tekken ? slm_tok_read_tekken(t, root, err) : open_root(t, root, err);
+    if (!rc && !tekken) {
         t->json = slm_tok_dup(t, s, n);
         rc = t->json.s ? 0 : slm_fail_mem(err, "a tokenizer", n);
     }

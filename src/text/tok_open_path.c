@@ -5,12 +5,7 @@
 
 #define FILE_MAX ((size_t)256 << 20)
 
-/* Does the text begin with an object, and does it hold this key early on? */
-static bool has_key(const char *s, size_t n, const char *key)
-{
-    return memmem(s, n, key, strlen(key)) != NULL;
-}
-
+/* Does the text begin with an object? */
 static bool is_json(const char *s, size_t n)
 {
     size_t i = 0;
@@ -40,10 +35,8 @@ int slm_tok_open_mem(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t
         return slm_fail(err, SLM_E_FORMAT, "%s: an empty file is no tokenizer", name);
     if (n > FILE_MAX)
         return slm_fail(err, SLM_E_LIMIT, "%s: %zu bytes are too many for a tokenizer", name, n);
-    if (is_json(s, n))
-        return has_key(s, n, "\"default_num_special_tokens\"") && !has_key(s, n, "\"model\"")
-                   ? slm_tok_open_tekken(out, rt, s, n, name, err)
-                   : slm_tok_open_json(out, rt, s, n, name, err);
+    if (is_json(s, n)) /* tokenizer.json or tekken.json */
+        return slm_tok_open_json(out, rt, s, n, name, err);
     if (is_ranks(s, n))
         return slm_tok_open_tiktoken(out, rt, s, n, name, err);
     if (slm_str_ends(name, ".json"))

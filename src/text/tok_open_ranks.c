@@ -286,7 +286,7 @@ static int tekken_vocab(slm_tokenizer *t, const slm_json *vocab, int specials, s
     return rc;
 }
 
-static int build_tekken(slm_tokenizer *t, const slm_json *root, slm_err *err)
+int slm_tok_read_tekken(slm_tokenizer *t, const slm_json *root, slm_err *err)
 {
     const slm_json *config = slm_json_find(root, "config"), *vocab = slm_json_find(root, "vocab");
     size_t plen = 0, count = slm_json_count(vocab);
@@ -297,6 +297,7 @@ static int build_tekken(slm_tokenizer *t, const slm_json *root, slm_err *err)
         (uint64_t)(size - specials) > count)
         return slm_fail(err, SLM_E_FORMAT, "%s: config: pattern or sizes are missing or wrong", t->name);
     const slm_json *list = slm_json_find(root, "special_tokens");
+    t->source = FROM_TEKKEN;
     int rc = slm_tok_tables(t, (size_t)size, err);
     rc = rc ? rc : tekken_vocab(t, vocab, (int)specials, err);
     t->kind = MODEL_BPE;
@@ -310,22 +311,5 @@ static int build_tekken(slm_tokenizer *t, const slm_json *root, slm_err *err)
     t->named[SLM_TOK_BOS] = 1;
     t->named[SLM_TOK_EOS] = 2;
     t->add_bos = true;
-    return rc;
-}
-
-int slm_tok_open_tekken(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t n,
-                        const char *name, slm_err *err)
-{
-    slm_tokenizer *t = NULL;
-    slm_json *root = NULL;
-    int rc = slm_json_parse(&root, s, n, name, err);
-    rc = rc ? rc : slm_tok_begin(&t, rt, name, err);
-    if (!rc)
-        t->source = FROM_TEKKEN;
-    rc = rc ? rc : build_tekken(t, root, err);
-    slm_json_free(root);
-    if (rc && t)
-        slm_tokenizer_close(&t);
-    *out = t;
     return rc;
 }

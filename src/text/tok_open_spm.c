@@ -330,9 +330,14 @@ static int build(slm_tokenizer *t, const struct spm *m, slm_err *err)
     }
     if (t->named[SLM_TOK_UNK] < 0)
         return bad(t, "no unknown token", err);
+    static const struct slm_tok_str others[] = {{"<bos>", 5}, {"<eos>", 5}};
     t->named[SLM_TOK_BOS] = control(t, m->names[1], SLM_TOKEN_CONTROL);
     t->named[SLM_TOK_EOS] = control(t, m->names[2], SLM_TOKEN_CONTROL);
     t->named[SLM_TOK_PAD] = control(t, m->names[3], SLM_TOKEN_CONTROL);
+    for (int k = SLM_TOK_BOS; k <= SLM_TOK_EOS; k++) { /* Gemma's, where the trainer's do not fit */
+        if (t->named[k] < 0)
+            t->named[k] = control(t, others[k], SLM_TOKEN_CONTROL);
+    }
     t->add_bos = !unigram;
     struct norm_step *st = slm_tok_add_norm(t, NORM_SPM);
     if (!st)

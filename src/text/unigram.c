@@ -1,7 +1,7 @@
 /* The unigram model: the best-scored way to cut a word into pieces, by one forward pass (Viterbi)
  * over byte positions. The two references differ where scores tie or nearly tie, so their
- * arithmetic is kept apart: SentencePiece adds in double and stores float, the tokenizers library
- * is double throughout; SentencePiece passes over unused pieces and favours user-defined ones. */
+ * arithmetic is kept apart: SentencePiece's sums are float, those of the tokenizers library double;
+ * SentencePiece also passes over unused pieces and favours user-defined ones. */
 #include "text/tok.h"
 
 #include <string.h>
@@ -18,8 +18,9 @@ static double store(const struct unigram *u, double v) { return u->spm ? (double
 
 static void reach(const struct unigram *u, struct uni_node *to, double score, int32_t id, size_t from)
 {
+    score = store(u, score);
     if (to->from < 0 || score > to->score) {
-        to->score = store(u, score);
+        to->score = score;
         to->id = id;
         to->from = (int64_t)from;
     }
@@ -61,6 +62,9 @@ static void extend(const slm_tokenizer *t, struct uni_node *node, const char *s,
 static int put_unknown(struct enc *e, const char *s, size_t n)
 {
     const struct unigram *u = &e->t->uni;
+    int32_t whole = u->spm ? -1 : slm_strmap_find(&e->t->by_piece, s, n);
+    if (whole >= 0) /* the run happens to spell a piece: the unknown token's own name, say */
+        return slm_enc_put(e, whole);
     bool all = u->byte_fallback;
     for (size_t i = 0; all && i < n; i++)
         all = u->fallback[(uint8_t)s[i]] >= 0;
