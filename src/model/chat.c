@@ -102,12 +102,14 @@ static int folder_template(slm_model *m, slm_err *err)
     struct slm_buf path, text;
     slm_buf_init(&path, m->rt, SLM_MEM_MODEL, 1 << 16);
     slm_buf_init(&text, m->rt, SLM_MEM_MODEL, MAX_TEMPLATE);
-    int rc = 0;
-    if (slm_path_is_file(slm_path_join(&path, m->src.path, "chat_template.jinja"))) {
+    slm_path_join(&path, m->src.path, "chat_template.jinja"); /* room for either name */
+    int rc = slm_buf_check(&path, m->src.path, err);
+    if (!rc && slm_path_is_file(path.s)) {
         rc = slm_file_slurp(&text, path.s, err);
         m->tmpl_source = keep(m, text.s, text.n);
         m->tmpl_origin = "chat_template.jinja";
-    } else if (slm_path_is_file(slm_path_join(&path, m->src.path, "chat_template.json"))) {
+    } else if (!rc &&
+               slm_path_is_file(slm_path_join(&path, m->src.path, "chat_template.json"))) {
         slm_json *j = NULL;
         rc = slm_json_load(&j, m->rt, path.s, MAX_TEMPLATE, err);
         m->tmpl_source = config_template(m, slm_json_find(j, "chat_template"));

@@ -62,7 +62,12 @@ static int open_folder(struct slm_source *s, slm_err *err)
     struct slm_buf buf;
     slm_buf_init(&buf, s->rt, SLM_MEM_MODEL, 1 << 16);
     s->kind = SLM_SOURCE_HF;
-    int rc;
+    slm_path_join(&buf, s->path, "pytorch_model.bin.index.json"); /* room for every name below */
+    int rc = slm_buf_check(&buf, s->path, err);
+    if (rc) {
+        slm_buf_release(&buf);
+        return rc;
+    }
     if (!slm_path_is_file(slm_path_join(&buf, s->path, "config.json")))
         rc = slm_fail(err, SLM_E_NOTFOUND, "%s: no config.json: not a model folder", s->path);
     else
