@@ -80,21 +80,29 @@ static const char *keep(slm_model *m, const char *s, size_t n)
     return slm_arena_strndup(&m->arena, s, n);
 }
 
+static int keep_template(slm_model *m, const char *s, size_t n, const char *origin,
+                         slm_err *err)
+{
+    m->tmpl_source = keep(m, s, n);
+    m->tmpl_origin = origin;
+    return m->tmpl_source ? 0 : slm_fail_mem(err, origin, n);
+}
+
 /* chat_template may be one text, or a list of {name, template}, of which "default" is meant. */
-static const char *config_template(slm_model *m, const slm_json *t)
+static int config_template(slm_model *m, const slm_json *t, const char *origin, slm_err *err)
 {
     size_t n;
     const char *s = slm_json_str(t, &n);
     if (s)
-        return keep(m, s, n);
+        return keep_template(m, s, n, origin, err);
     for (size_t i = 0; i < slm_json_count(t) && slm_json_is(t, SLM_JSON_ARRAY); i++) {
         const slm_json *e = slm_json_at(t, i);
         const char *name = slm_json_str(slm_json_find(e, "name"), NULL);
         s = slm_json_str(slm_json_find(e, "template"), &n);
         if (name && s && !strcmp(name, "default"))
-            return keep(m, s, n);
+            return keep_template(m, s, n, origin, err);
     }
-    return NULL;
+    return 0;
 }
 
 static int folder_template(slm_model *m, slm_err *err)
@@ -106,20 +114,20 @@ static int folder_template(slm_model *m, slm_err *err)
     int rc = slm_buf_check(&path, m->src.path, err);
     if (!rc && slm_path_is_file(path.s)) {
         rc = slm_file_slurp(&text, path.s, err);
-        m->tmpl_source = keep(m, text.s, text.n);
-        m->tmpl_origin = "chat_template.jinja";
+        if (!rc)
+            rc = keep_template(m, text.s, text.n, "chat_template.jinja", err);
     } else if (!rc &&
                slm_path_is_file(slm_path_join(&path, m->src.path, "chat_template.json"))) {
         slm_json *j = NULL;
         rc = slm_json_load(&j, m->rt, path.s, MAX_TEMPLATE, err);
-        m->tmpl_source = config_template(m, slm_json_find(j, "chat_template"));
-        m->tmpl_origin = "chat_template.json";
+        if (!rc)
+            rc = config_template(m, slm_json_find(j, "chat_template"), "chat_template.json",
+                                 err);
         slm_json_free(j);
     }
-    if (!rc && !m->tmpl_source) {
-        m->tmpl_source = config_template(m, slm_json_find(m->src.tok_config, "chat_template"));
-        m->tmpl_origin = "tokenizer_config.json";
-    }
+    if (!rc && !m->tmpl_source)
+        rc = config_template(m, slm_json_find(m->src.tok_config, "chat_template"),
+                             "tokenizer_config.json", err);
     slm_buf_release(&text);
     slm_buf_release(&path);
     return rc;
@@ -133,10 +141,8 @@ static int find_template(slm_model *m, slm_err *err)
     struct slm_gguf_str s = {0};
     if (m->src.gguf)
         rc = slm_gguf_str(m->src.gguf, "tokenizer.chat_template", SLM_GGUF_OPTIONAL, &s, err);
-    if (!rc && s.n) {
-        m->tmpl_source = keep(m, s.s, s.n);
-        m->tmpl_origin = "tokenizer.chat_template";
-    }
+    if (!rc && s.n)
+        rc = keep_template(m, s.s, s.n, "tokenizer.chat_template", err);
     return rc;
 }
 
@@ -159,7 +165,7 @@ static bool has_mark(const slm_model *m, const char *style)
     return false;
 }
 
-static void family_template(slm_model *m)
+static int family_template(slm_model *m, slm_err *err)
 {
     const char *const *chat = m->hp.family->chat, *style = chat[0];
     for (int i = 0; i < 3 && chat[i] && !m->chats; i++) {
@@ -167,12 +173,10 @@ static void family_template(slm_model *m)
         m->chats = has_mark(m, style);
     }
     m->tmpl_source = slm_template_builtin(style);
-    struct slm_buf b;
-    slm_buf_init(&b, m->rt, SLM_MEM_MODEL, 256);
-    slm_buf_printf(&b, "family default: %s", style);
-    const char *origin = keep(m, b.s, b.n);
-    m->tmpl_origin = origin ? origin : "family default";
-    slm_buf_release(&b);
+    char origin[64];
+    int n = snprintf(origin, sizeof origin, "family default: %s", style);
+    m->tmpl_origin = keep(m, origin, (size_t)n);
+    return m->tmpl_origin ? 0 : slm_fail_mem(err, "chat template", sizeof origin);
 }
 
 static int open_template(slm_model *m, slm_err *err)
@@ -182,9 +186,9 @@ static int open_template(slm_model *m, slm_err *err)
         return rc;
     m->chats = m->tmpl_source != NULL;
     if (!m->tmpl_source)
-        family_template(m);
-    if (!m->tmpl_source)
-        return 0;
+        rc = family_template(m, err);
+    if (rc || !m->tmpl_source)
+        return rc;
     slm_err why = {0};
     rc = slm_template_new(&m->tmpl, m->rt, m->tmpl_source, strlen(m->tmpl_source),
                           m->tmpl_origin, &why);
