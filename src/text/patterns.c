@@ -114,7 +114,7 @@ static const struct pre_row rows[] = {
     {"minicpm5", minicpm5, IGN}, {"default", plain, 0}, {"deepseek-llm", deepseek_llm, 0},
     {"deepseek-coder", deepseek_coder, 0}, {"deepseek-v3", deepseek3, 0}, {"hunyuan-dense", deepseek3, 0},
     {"joyai-llm", deepseek3, 0}, {"hy_v4", deepseek3, 0}, {"spark2_5", spark, 0}, {"youtu", youtu, IGN},
-    {"falcon", falcon, 0}, {"mpt", gpt2, 0}, {"olmo", gpt2, 0}, {"jais", gpt2, 0}, {"trillion", gpt2, 0},
+    {"falcon", falcon, 0}, {"mpt", gpt2, 0}, {"olmo", gpt2, NFC}, {"jais", gpt2, 0}, {"trillion", gpt2, 0},
     {"granite-docling", gpt2, 0}, {"phi-2", gpt2, 0}, {"jina-es", gpt2, 0}, {"jina-de", gpt2, 0},
     {"gigachat", gpt2, 0}, {"jina-v2-es", gpt2, 0}, {"jina-v2-de", gpt2, 0}, {"a.x-4.0", gpt2, 0},
     {"mellum", gpt2, 0}, {"modern-bert", gpt2, 0}, {"exaone4", gpt2, 0}, {"jina-v1-en", gpt2, SEP},
