@@ -259,6 +259,13 @@ bool slm_jj_hash(struct jj_run *r, jj_val v, uint64_t *out)
     if (!slm_jj_step(r, 1))
         return false;
     switch (v.t) {
+    case T_VIEW:
+        if (v.v->what == 1) {
+            *out = mix((uint64_t)(uintptr_t)v.v);
+            return true;
+        }
+        slm_jj_fail(r, SLM_E_TEMPLATE, "unhashable type: '%s'", slm_jj_type_name(v));
+        return false;
     case T_STR:
     case T_BYTES:
         if (!v.s->hash) {

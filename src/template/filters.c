@@ -138,7 +138,7 @@ static jj_val f_filesize(struct jj_run *r, jj_val v, const struct jj_args *a)
     if (f == 1)
         return slm_jj_strz(r, "1 Byte");
     if (f < base) {
-        snprintf(s, sizeof s, "%.0f Bytes", trunc(f));
+        snprintf(s, sizeof s, "%.0f Bytes", trunc(f) + 0.0);
         return slm_jj_strz(r, s);
     }
     for (int i = 0; i < 8; i++) {

@@ -49,12 +49,25 @@ static jj_val multi_key(struct jj_run *r, jj_val v, jj_val path, bool sensitive)
     return keys;
 }
 
+/* sorted()'s reverse wants an integer, not just truth. */
+static bool reverse_arg(struct jj_run *r, jj_val v, bool *out)
+{
+    jj_int i = 0;
+    if (v.t != T_MISSING && !slm_jj_as_int(v, &i)) {
+        slm_jj_fail(r, SLM_E_TEMPLATE, "'%s' object cannot be interpreted as an integer",
+                    slm_jj_type_name(v));
+        return false;
+    }
+    *out = i != 0;
+    return true;
+}
+
 static jj_val f_sort(struct jj_run *r, jj_val v, const struct jj_args *a)
 {
     static const struct jj_spec spec = {"sort", "reverse case_sensitive attribute", 0, 0};
     jj_val o[3], list, *keys;
     bool reverse, sensitive;
-    if (!slm_jj_bind(r, &spec, a, o) || !slm_jj_truth(r, o[0], &reverse) ||
+    if (!slm_jj_bind(r, &spec, a, o) || !reverse_arg(r, o[0], &reverse) ||
         !slm_jj_truth(r, o[1], &sensitive) || jj_bad(list = slm_jj_collect(r, v, T_LIST)) ||
         !(keys = slm_jj_new_n(r, list.l->n, sizeof *keys)))
         return jj_failed();
@@ -70,7 +83,7 @@ static jj_val f_dictsort(struct jj_run *r, jj_val v, const struct jj_args *a)
     jj_val o[3], list, *keys;
     bool sensitive, reverse;
     if (!slm_jj_bind(r, &spec, a, o) || !slm_jj_truth(r, o[0], &sensitive) ||
-        !slm_jj_truth(r, o[2], &reverse))
+        !reverse_arg(r, o[2], &reverse))
         return jj_failed();
     bool by_value = slm_jj_is(o[1], "value");
     if (o[1].t != T_MISSING && !by_value && !slm_jj_is(o[1], "key"))
@@ -232,7 +245,7 @@ static jj_val f_last(struct jj_run *r, jj_val v, const struct jj_args *a)
         return v.s->n ? slm_jj_getitem(r, v, jj_of_int(-1))
                       : slm_jj_undef_hint(r, "No last item, sequence was empty.");
     if (v.t == T_UNDEF)
-        return slm_jj_undef_error(r, v);
+        return slm_jj_undef_hint(r, "No last item, sequence was empty.");
     if (!jj_is_seq(v) && v.t != T_DICT && v.t != T_RANGE && v.t != T_VIEW)
         return slm_jj_fail(r, SLM_E_TEMPLATE, "'%s' object is not reversible",
                            slm_jj_type_name(v));

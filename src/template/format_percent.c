@@ -85,6 +85,8 @@ static bool key_arg(struct percent *p, jj_val *out)
     jj_val key = slm_jj_str_view(p->r, p->f->s + lo, p->i - 1 - lo);
     if (jj_bad(key))
         return false;
+    if (p->args.t == T_UNDEF)
+        slm_jj_undef_error(p->r, p->args);
     if (p->args.t != T_DICT)
         return fail(p, "format requires a mapping");
     jj_val *v = slm_jj_get(p->r, p->args.d, key);
@@ -304,6 +306,12 @@ static bool convert(struct percent *p)
     return ok;
 }
 
+/* What could have been a mapping of keys need not be used up. */
+static bool subscriptable(jj_val v)
+{
+    return v.t == T_DICT || v.t == T_LIST || v.t == T_RANGE || v.t == T_BYTES || v.t == T_UNDEF;
+}
+
 jj_val slm_jj_percent(struct jj_run *r, jj_val fmt, jj_val args)
 {
     struct slm_buf out;
@@ -320,8 +328,7 @@ jj_val slm_jj_percent(struct jj_run *r, jj_val fmt, jj_val args)
         p.i++;
         ok = slm_jj_step(r, 4) && convert(&p);
     }
-    if (ok && (args.t == T_TUPLE ? p.used < args.l->n
-                                 : !p.used && args.t != T_DICT && args.t != T_LIST))
+    if (ok && (args.t == T_TUPLE ? p.used < args.l->n : !p.used && !subscriptable(args)))
         ok = fail(&p, "not all arguments converted during string formatting");
     jj_val v = slm_jj_buf_str(r, &out);
     v.mark = fmt.mark && v.t == T_STR;

@@ -66,7 +66,6 @@ static int next_char(struct jj_run *r, struct jj_iter *it, jj_val *out)
     }
     int len = slm_utf8_next(s->s + it->i, s->n - it->i, &cp);
     *out = slm_jj_str_view(r, s->s + it->i, (size_t)len);
-    out->mark = it->src.mark;
     it->i += (size_t)len;
     return jj_bad(*out) ? -1 : 1;
 }

@@ -369,6 +369,8 @@ static int lex_name(struct lexer *x)
             ok = false;
         x->i += (size_t)len;
     }
+    if (x->i == lo)
+        return slm_jj_parse_fail(x->p, x->line, "unexpected char at byte %zu", x->i);
     if (!ok)
         return slm_jj_parse_fail(x->p, x->line, "Invalid character in identifier");
     return push(x, (struct jj_token){K_NAME, x->line, x->s + lo, x->i - lo, {0}}) ? 0

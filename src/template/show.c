@@ -81,6 +81,22 @@ static bool put_entries(struct jj_run *r, struct slm_buf *b, const struct jj_dic
     return true;
 }
 
+/* Objects show an address in Python; ours have none to tell. */
+#define ADDRESS "0x7f0000000000"
+
+static bool put_iterator(struct slm_buf *b, const struct jj_iter *it)
+{
+    static const char *const names[] = {
+        [I_MAP] = "sync_do_map", [I_SELECT] = "select_or_reject", [I_UNIQUE] = "sync_do_unique",
+        [I_BATCH] = "do_batch",  [I_SLICE] = "sync_do_slice",     [I_ITEMS] = "do_items"};
+    const char *name = it->kind >= I_MAP && it->kind <= I_ITEMS ? names[it->kind] : NULL;
+    if (name)
+        slm_buf_printf(b, "<generator object %s at " ADDRESS ">", name);
+    else
+        slm_buf_printf(b, "<%s object at " ADDRESS ">", it->type);
+    return true;
+}
+
 static bool put_object(struct jj_run *r, struct slm_buf *b, jj_val v)
 {
     switch (v.t) {
@@ -125,9 +141,11 @@ static bool put_object(struct jj_run *r, struct slm_buf *b, jj_val v)
     }
     case T_SELF: slm_buf_puts(b, "<TemplateReference None>"); return true;
     case T_METHOD:
-        slm_buf_printf(b, "<built-in method of %s object>", slm_jj_type_name(v.m->self));
+        slm_buf_printf(b, "<built-in method of %s object at " ADDRESS ">",
+                       slm_jj_type_name(v.m->self));
         return true;
-    default: slm_buf_printf(b, "<%s object>", slm_jj_type_name(v)); return true;
+    case T_ITER: return put_iterator(b, v.it);
+    default: slm_buf_printf(b, "<%s object at " ADDRESS ">", slm_jj_type_name(v)); return true;
     }
 }
 

@@ -134,7 +134,7 @@ static bool number(struct slm_buf *b, const struct when *w, char c, char flag, i
 }
 
 static void format_time(struct slm_buf *b, const struct when *w, const char *s, size_t n,
-                   int64_t now)
+                        int64_t now)
 {
     for (size_t i = 0; i < n && !b->failed; i++) {
         size_t at = i;

@@ -90,10 +90,8 @@ static bool split_space(struct jj_run *r, jj_val list, jj_val v, jj_int max)
         if (i >= s->n)
             return true;
         size_t lo = i;
-        if (max == 0) {
-            jj_val rest = slm_jj_strip(r, v, jj_none(), 2);
-            return !jj_bad(rest) && push_part(r, list, v, lo, rest.s->n);
-        }
+        if (max == 0)
+            return push_part(r, list, v, lo, s->n);
         while (i < s->n && (len = slm_utf8_next(s->s + i, s->n - i, &cp)) &&
                !(cp >= 0 && slm_jj_space(cp)))
             i += (size_t)len;
@@ -117,13 +115,8 @@ static bool rsplit_space(struct jj_run *r, jj_val list, jj_val v, jj_int max)
         if (i == 0)
             return true;
         size_t hi = i;
-        if (max == 0) {
-            size_t lo = 0;
-            for (int len; lo < hi && (len = slm_utf8_next(s + lo, hi - lo, &cp)) && cp >= 0 &&
-                          slm_jj_space(cp);)
-                lo += (size_t)len;
-            return push_part(r, list, v, lo, hi);
-        }
+        if (max == 0)
+            return push_part(r, list, v, 0, hi);
         for (size_t c; i > 0; i = c) {
             c = char_before(s, i);
             slm_utf8_next(s + c, i - c, &cp);

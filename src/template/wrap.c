@@ -72,7 +72,8 @@ static size_t chunk_end(const struct wrap *w, size_t i)
 static void put_line(struct wrap *w)
 {
     char c[4];
-    if (w->line_n && blank(w->s[w->line[2 * w->line_n - 2]]))
+    const size_t *last = w->line_n ? w->line + 2 * (w->line_n - 1) : NULL;
+    if (last && (last[0] == last[1] || blank(w->s[last[0]])))
         w->line_n--;
     if (!w->line_n)
         return;
@@ -89,8 +90,6 @@ static size_t long_word(const struct wrap *w, size_t i, size_t end, size_t left)
 {
     if (!w->break_words)
         return w->line_n ? i : end;
-    if (left < 1)
-        left = 1;
     size_t cut = i + left;
     if (w->hyphens)
         for (size_t k = i + left; k-- > i + 1;)
@@ -125,7 +124,7 @@ static bool wrap_line(struct wrap *w)
         }
         if (end - i > w->width) {
             size_t cut = long_word(w, i, end, w->width - used);
-            if (cut > i) {
+            if (cut > i || w->break_words) { /* a full line gets an empty piece, as in Python */
                 w->line[2 * w->line_n] = i;
                 w->line[2 * w->line_n++ + 1] = cut;
                 i = cut;
