@@ -49,8 +49,8 @@ static inline void toy_close(struct toy *t)
     assert_null(t->rt);
 }
 
-static inline const struct slm_weight *toy_parts(struct toy *t, enum slm_dtype type, int parts, int rows,
-                                                 int cols, float spread)
+static inline const struct slm_weight *toy_parts(struct toy *t, enum slm_dtype type, int parts,
+                                                 int rows, int cols, float spread)
 {
     assert_true(t->n < TOY_MOST && parts <= 8);
     struct slm_weight *w = &t->weight[t->n];
@@ -61,24 +61,32 @@ static inline const struct slm_weight *toy_parts(struct toy *t, enum slm_dtype t
     for (size_t i = 0; i < n; i++)
         plain[i] = spread * (float)slm_rng_normal(&t->rng);
     for (int r = 0; r < parts * rows; r++)
-        t->rt->kern->from_f32[type](data + (size_t)r * stride, plain + (size_t)r * cols, (size_t)cols);
+        t->rt->kern->from_f32[type](data + (size_t)r * stride, plain + (size_t)r * cols,
+                                    (size_t)cols);
     for (int e = 0; e < parts; e++)
         t->part[t->n][e] = data + (size_t)e * rows * stride;
     t->plain[t->n] = plain;
-    *w = (struct slm_weight){.name = "toy", .type = type, .rows = rows, .cols = cols, .parts = parts,
-                             .stride = stride, .part = t->part[t->n], .id = t->n};
+    *w = (struct slm_weight){.name = "toy",
+                             .type = type,
+                             .rows = rows,
+                             .cols = cols,
+                             .parts = parts,
+                             .stride = stride,
+                             .part = t->part[t->n],
+                             .id = t->n};
     t->n++;
     return w;
 }
 
-static inline const struct slm_weight *toy_weight(struct toy *t, enum slm_dtype type, int rows, int cols)
+static inline const struct slm_weight *toy_weight(struct toy *t, enum slm_dtype type, int rows,
+                                                  int cols)
 {
     return toy_parts(t, type, 1, rows, cols, 1.0f / sqrtf((float)cols));
 }
 
 /* A vector near one, as norms have. */
-static inline const struct slm_weight *toy_vector(struct toy *t, enum slm_dtype type, int rows, int cols,
-                                                  float middle)
+static inline const struct slm_weight *toy_vector(struct toy *t, enum slm_dtype type, int rows,
+                                                  int cols, float middle)
 {
     const struct slm_weight *w = toy_parts(t, type, 1, rows, cols, 0.3f);
     float *plain = t->plain[w->id];
@@ -96,7 +104,8 @@ struct toy_model {
     int window[2];
     const struct slm_weight *embed, *pos, *final, *out, *router, *gate_e, *up_e, *down_e;
     struct {
-        const struct slm_weight *norm, *norm_b, *qkv, *bias, *qn, *kn, *o, *norm2, *gate, *up, *down;
+        const struct slm_weight *norm, *norm_b, *qkv, *bias, *qn, *kn, *o, *norm2, *gate, *up,
+            *down;
         struct slm_lora lora;
     } layer[2];
     float freq[2][64];
@@ -136,16 +145,24 @@ static inline void toy_model_make(struct toy *t, struct toy_model *m)
     }
 }
 
-static inline slm_val toy_attention(slm_prog *p, struct toy_model *m, slm_val x, slm_val angles, int l)
+static inline slm_val toy_attention(slm_prog *p, struct toy_model *m, slm_val x, slm_val angles,
+                                    int l)
 {
     int hc = m->heads * m->c, kc = m->kv_heads * m->c;
-    struct slm_norm norm = {.kind = l ? SLM_NORM_LAYER : SLM_NORM_RMS, .w = m->layer[l].norm,
-                            .b = m->layer[l].norm_b, .eps = 1e-5f, .heads = 1};
-    struct slm_linear qkv = {m->layer[l].qkv, m->layer[l].bias, m->lora ? &m->layer[l].lora : NULL};
+    struct slm_norm norm = {.kind = l ? SLM_NORM_LAYER : SLM_NORM_RMS,
+                            .w = m->layer[l].norm,
+                            .b = m->layer[l].norm_b,
+                            .eps = 1e-5f,
+                            .heads = 1};
+    struct slm_linear qkv = {m->layer[l].qkv, m->layer[l].bias,
+                             m->lora ? &m->layer[l].lora : NULL};
     slm_val h = slm_emit_norm(p, x, &norm), f = slm_emit_linear(p, h, &qkv);
-    slm_val q = slm_emit_view(p, f, 0, hc), k = slm_emit_view(p, f, hc, kc), v = slm_emit_view(p, f, hc + kc, kc);
-    struct slm_norm qn = {.kind = SLM_NORM_RMS, .w = m->layer[l].qn, .eps = 1e-5f, .heads = m->heads};
-    struct slm_norm kn = {.kind = SLM_NORM_RMS, .w = m->layer[l].kn, .eps = 1e-5f, .heads = m->kv_heads};
+    slm_val q = slm_emit_view(p, f, 0, hc), k = slm_emit_view(p, f, hc, kc),
+            v = slm_emit_view(p, f, hc + kc, kc);
+    struct slm_norm qn = {
+        .kind = SLM_NORM_RMS, .w = m->layer[l].qn, .eps = 1e-5f, .heads = m->heads};
+    struct slm_norm kn = {
+        .kind = SLM_NORM_RMS, .w = m->layer[l].kn, .eps = 1e-5f, .heads = m->kv_heads};
     if (l) {
         q = slm_emit_norm(p, q, &qn);
         k = slm_emit_norm(p, k, &kn);
@@ -153,8 +170,12 @@ static inline slm_val toy_attention(slm_prog *p, struct toy_model *m, slm_val x,
     }
     q = slm_emit_rope(p, q, angles, m->heads, m->pairs);
     k = slm_emit_rope(p, k, angles, m->kv_heads, m->pairs);
-    struct slm_attn a = {.heads = m->heads, .kv_heads = m->kv_heads, .width = m->c,
-                         .scale = 1.0f / sqrtf((float)m->c), .cap = l ? 4.0f : 0.0f, .window = m->window[l],
+    struct slm_attn a = {.heads = m->heads,
+                         .kv_heads = m->kv_heads,
+                         .width = m->c,
+                         .scale = 1.0f / sqrtf((float)m->c),
+                         .cap = l ? 4.0f : 0.0f,
+                         .window = m->window[l],
                          .layer = l};
     struct slm_linear o = {m->layer[l].o, NULL, NULL};
     return slm_emit_add(p, x, slm_emit_linear(p, slm_emit_attention(p, q, k, v, &a), &o));
@@ -162,7 +183,8 @@ static inline slm_val toy_attention(slm_prog *p, struct toy_model *m, slm_val x,
 
 static inline slm_val toy_feed(slm_prog *p, struct toy_model *m, slm_val x, int l)
 {
-    struct slm_norm norm = {.kind = SLM_NORM_RMS, .w = m->layer[l].norm2, .eps = 1e-5f, .heads = 1};
+    struct slm_norm norm = {
+        .kind = SLM_NORM_RMS, .w = m->layer[l].norm2, .eps = 1e-5f, .heads = 1};
     slm_val h = slm_emit_norm(p, x, &norm);
     if (l == 0) {
         struct slm_linear g = {m->layer[0].gate, NULL, NULL}, u = {m->layer[0].up, NULL, NULL};
@@ -174,12 +196,14 @@ static inline slm_val toy_feed(slm_prog *p, struct toy_model *m, slm_val x, int 
     m->route = slm_emit_route(p, slm_emit_linear(p, h, &r), m->chosen);
     slm_val g = slm_emit_linear_expert(p, h, m->route, m->gate_e);
     slm_val u = slm_emit_linear_expert(p, h, m->route, m->up_e);
-    slm_val y = slm_emit_linear_expert(p, slm_emit_glu(p, g, u, SLM_ACT_GELU_TANH), m->route, m->down_e);
+    slm_val y = slm_emit_linear_expert(p, slm_emit_glu(p, g, u, SLM_ACT_GELU_TANH), m->route,
+                                       m->down_e);
     return slm_emit_add(p, x, slm_emit_mix(p, y, m->route));
 }
 
 /* The program, planned; fails the test when it cannot be. */
-static inline slm_prog *toy_program(struct toy *t, struct toy_model *m, const struct slm_prog_opts *o)
+static inline slm_prog *toy_program(struct toy *t, struct toy_model *m,
+                                    const struct slm_prog_opts *o)
 {
     slm_prog *p;
     slm_err err;
@@ -194,7 +218,8 @@ static inline slm_prog *toy_program(struct toy *t, struct toy_model *m, const st
             m->hidden = x;
     }
     slm_prog_layer(p, -1);
-    struct slm_norm norm = {.kind = SLM_NORM_RMS, .w = m->final, .eps = 1e-5f, .shift = 1.0f, .heads = 1};
+    struct slm_norm norm = {
+        .kind = SLM_NORM_RMS, .w = m->final, .eps = 1e-5f, .shift = 1.0f, .heads = 1};
     struct slm_linear out = {m->embed, NULL, NULL};
     x = slm_emit_gather(p, slm_emit_norm(p, x, &norm));
     m->logits = slm_emit_softcap(p, slm_emit_scale(p, slm_emit_linear(p, x, &out), 0.8f), 5.0f);

@@ -1,6 +1,6 @@
-/* The executor. It enters the pool once a run: every thread walks the whole node list, does its part
- * of each node, and meets the others where the planner saw that a node needs what came before.
- * Nothing is allocated and nothing can fail here. */
+/* The executor. It enters the pool once a run: every thread walks the whole node list, does its
+ * part of each node, and meets the others where the planner saw that a node needs what came
+ * before. Nothing is allocated and nothing can fail here. */
 #include "graph/prog.h"
 
 #include <string.h>

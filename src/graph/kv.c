@@ -1,5 +1,6 @@
-/* The key/value cache of one stream: one block, a layer's keys and then its values. A layer that
- * sees a window is a ring just long enough that a whole run can be stored before any of it is read. */
+/* The key/value cache of one stream: one block, a layer's keys and then its values. A layer
+ * that sees a window is a ring just long enough that a whole run can be stored before any of it
+ * is read. */
 #include "graph/graph.h"
 
 #include <string.h>
@@ -46,7 +47,8 @@ int slm_kv_init(struct slm_kv *kv, slm_runtime *rt, const struct slm_kv_shape *s
     memset(kv, 0, sizeof *kv);
     int64_t bytes = slm_kv_bytes(s);
     if (bytes < 0)
-        return slm_fail(err, SLM_E_UNSUPPORTED, "a key/value cache of type %s does not divide the heads",
+        return slm_fail(err, SLM_E_UNSUPPORTED,
+                        "a key/value cache of type %s does not divide the heads",
                         slm_dtypes[s->type].name);
     kv->rt = rt;
     kv->type = s->type;

@@ -1,8 +1,8 @@
-/* attention: each row looks back on its stream's keys, from the cache or of this run. Keys are taken
- * in steps cut at fixed positions, and the steps' sums joined by their logarithms (the streaming
- * softmax of Milakov and Gimelshein, arXiv 1805.02867), so a row's bits do not depend on what other
- * rows a run has, and scratch does not grow with the context. Heads that share keys, and neighbouring
- * rows, go over them together. */
+/* attention: each row looks back on its stream's keys, from the cache or of this run. Keys are
+ * taken in steps cut at fixed positions, and the steps' sums joined by their logarithms (the
+ * streaming softmax of Milakov and Gimelshein, arXiv 1805.02867), so a row's bits do not depend
+ * on what other rows a run has, and scratch does not grow with the context. Heads that share
+ * keys, and neighbouring rows, go over them together. */
 #include "graph/attn.h"
 
 #include <math.h>
@@ -29,16 +29,19 @@ static size_t thread_bytes(const struct slm_attn *a)
     return (q * (2 * w + STEP + 1) + DEQ * w) * sizeof(float);
 }
 
-slm_val slm_emit_attention(slm_prog *p, slm_val q, slm_val k, slm_val v, const struct slm_attn *a)
+slm_val slm_emit_attention(slm_prog *p, slm_val q, slm_val k, slm_val v,
+                           const struct slm_attn *a)
 {
     if (!slm_emit_ok(p, q, k) || k < 0 || v < 0 || !slm_emit_plain(p, q, "attention"))
         return -1;
     int64_t kw = (int64_t)a->kv_heads * a->width;
     if (a->heads < 1 || a->kv_heads < 1 || a->width < 1 || a->heads % a->kv_heads ||
-        p->value[q].width != (int64_t)a->heads * a->width || p->value[k].width != kw || p->value[v].width != kw)
-        return slm_emit_fail(p, SLM_E_FORMAT, "attention of %d heads over %d, %d wide, in values %d, %d, %d wide",
-                             a->heads, a->kv_heads, a->width, p->value[q].width, p->value[k].width,
-                             p->value[v].width);
+        p->value[q].width != (int64_t)a->heads * a->width || p->value[k].width != kw ||
+        p->value[v].width != kw)
+        return slm_emit_fail(
+            p, SLM_E_FORMAT,
+            "attention of %d heads over %d, %d wide, in values %d, %d, %d wide", a->heads,
+            a->kv_heads, a->width, p->value[q].width, p->value[k].width, p->value[v].width);
     if (p->o.cache && emit_store(p, k, v, a) < 0)
         return -1;
     slm_val out = slm_value_new(p, q, p->value[q].width, SLM_F32);
@@ -56,10 +59,8 @@ slm_val slm_emit_attention(slm_prog *p, slm_val q, slm_val k, slm_val v, const s
     n->f[A_CAP] = a->cap;
     n->shared = true; /* reads what kv_store wrote */
     slm_emit_scratch(p, 0, thread_bytes(a));
-    if (p->o.train) {
-        size_t rows = (size_t)p->o.max_rows, g = (size_t)(a->heads / a->kv_heads);
-        slm_emit_scratch(p, 0, (2 * g * rows + g * (size_t)a->width) * sizeof(float));
-    }
+    if (p->o.train)
+        slm_emit_scratch(p, 0, slm_attn_back_scratch(a, p->o.max_rows));
     return out;
 }
 
@@ -70,7 +71,8 @@ static struct slm_kv *cache_of(const struct slm_run *run, int row)
     return run->kv[run->stream ? run->stream[row] : 0];
 }
 
-void slm_op_store_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_store_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                      int nth)
 {
     size_t lo, hi;
     slm_split((size_t)run->rows * 2, 1, ith, nth, &lo, &hi);
@@ -79,12 +81,13 @@ void slm_op_store_fwd(slm_prog *p, const struct node *n, const struct slm_run *r
         const struct slm_kv *kv = cache_of(run, r);
         const struct slm_kv_layer *y = &kv->layer[n->i[A_LAYER]];
         uint8_t *to = (side ? y->v : y->k) + (size_t)(run->pos[r] % y->slots) * y->stride;
-        p->kern->from_f32[kv->type](to, slm_row(p, n->in[side], r), (size_t)y->heads * (size_t)y->width);
+        p->kern->from_f32[kv->type](to, slm_row(p, n->in[side], r),
+                                    (size_t)y->heads * (size_t)y->width);
     }
 }
 
-struct slm_keys slm_keys_of(const slm_prog *p, const struct node *n, const struct slm_run *run, int row0,
-                            int kv_head)
+struct slm_keys slm_keys_of(const slm_prog *p, const struct node *n, const struct slm_run *run,
+                            int row0, int kv_head)
 {
     struct slm_keys s;
     size_t skip = (size_t)kv_head * (size_t)n->i[A_WIDTH];
@@ -92,7 +95,8 @@ struct slm_keys slm_keys_of(const slm_prog *p, const struct node *n, const struc
         const struct slm_kv *kv = cache_of(run, row0);
         const struct slm_kv_layer *y = &kv->layer[n->i[A_LAYER]];
         skip = slm_row_bytes(kv->type, skip);
-        s = (struct slm_keys){{y->k + skip, y->stride}, {y->v + skip, y->stride}, 0, y->slots, kv->type};
+        s = (struct slm_keys){
+            {y->k + skip, y->stride}, {y->v + skip, y->stride}, 0, y->slots, kv->type};
         return s;
     }
     s.k.base = (const uint8_t *)(slm_row(p, n->in[A_K], row0) + skip);
@@ -113,22 +117,26 @@ struct tile {
     const struct slm_run *run;
     struct slm_keys keys;
     int row0, rows, head0, heads;
-    float *q, *acc, *score, *lse, *deq; /* scratch: (queries, C) twice, (queries, STEP), (queries), (DEQ, C) */
+    float *q, *acc, *score, *lse,
+        *deq; /* scratch: (queries, C) twice, (queries, STEP), (queries), (DEQ, C) */
 };
 
 static void load_queries(const slm_prog *p, const struct tile *t)
 {
     size_t w = (size_t)t->n->i[A_WIDTH];
     for (int i = 0; i < t->rows * t->heads; i++) {
-        const float *q = slm_row(p, t->n->in[A_Q], t->row0 + i / t->heads) + (size_t)(t->head0 + i % t->heads) * w;
+        const float *q = slm_row(p, t->n->in[A_Q], t->row0 + i / t->heads) +
+                         (size_t)(t->head0 + i % t->heads) * w;
         p->kern->scale(t->q + i * w, q, t->n->f[A_SCALE], w);
         t->lse[i] = -INFINITY;
     }
     memset(t->acc, 0, (size_t)(t->rows * t->heads) * w * sizeof(float));
 }
 
-/* Asks for one head's rows ahead of their use: they lie a slot apart, which no hardware foresees. */
-static void fetch(const struct slm_keys *k, const struct slm_side *s, int lo, int hi, size_t width)
+/* Asks for one head's rows ahead of their use: they lie a slot apart, which no hardware
+ * foresees. */
+static void fetch(const struct slm_keys *k, const struct slm_side *s, int lo, int hi,
+                  size_t width)
 {
     size_t bytes = slm_row_bytes(k->type, width);
     for (int pos = lo; pos < hi; pos++)
@@ -142,15 +150,17 @@ static void step_scores(const slm_prog *p, const struct tile *t, int lo, int hi)
     const struct slm_keys *k = &t->keys;
     size_t w = (size_t)t->n->i[A_WIDTH];
     for (int pos = lo; pos < hi;) {
-        int left = k->slots - (pos - k->first) % k->slots, m = hi - pos < left ? hi - pos : left;
-        p->kern->mul_exact[k->type](t->score + (pos - lo), STEP, t->q, w * sizeof(float), t->rows * t->heads,
-                                    slm_key_row(k, &k->k, pos), k->k.stride, m, w);
+        int left = k->slots - (pos - k->first) % k->slots,
+            m = hi - pos < left ? hi - pos : left;
+        p->kern->mul_exact[k->type](t->score + (pos - lo), STEP, t->q, w * sizeof(float),
+                                    t->rows * t->heads, slm_key_row(k, &k->k, pos), k->k.stride,
+                                    m, w);
         pos += m;
     }
 }
 
-/* Turns a row's scores of this step into weights, beside what earlier steps gave: acc and the new
- * weights are scaled so that both are shares of the sum so far. */
+/* Turns a row's scores of this step into weights, beside what earlier steps gave: acc and the
+ * new weights are scaled so that both are shares of the sum so far. */
 static void step_weights(const slm_prog *p, const struct tile *t, int i, float *s, size_t n)
 {
     if (t->n->f[A_CAP] > 0)
@@ -167,42 +177,62 @@ static void step_weights(const slm_prog *p, const struct tile *t, int i, float *
     t->lse[i] = sum;
 }
 
-/* acc of queries [i0, i1) += weight times value for positions [from, to), rising. */
-static void add_values(const slm_prog *p, const struct tile *t, int lo, int a, int i0, int i1, int from, int to)
+/* Values in t->deq from position `first` on, with weights in t->score from position `lo` on. */
+struct span {
+    int lo, first, from, to;
+};
+
+/* acc of rows [r0, r1) += weight times value for positions [from, to), rising. */
+static void add_values(const slm_prog *p, const struct tile *t, const struct span *s, int r0,
+                       int r1)
 {
-    size_t w = (size_t)t->n->i[A_WIDTH];
+    size_t w = (size_t)t->n->i[A_WIDTH], i0 = (size_t)(r0 * t->heads);
     struct slm_rows m = {
-        .y = t->acc + (size_t)i0 * w, .ldy = w, .ny = i1 - i0,
-        .a = t->score + i0 * STEP + (from - lo), .ai = STEP, .aj = 1,
-        .w = t->deq + (size_t)(from - a) * w, .ldw = w, .nw = to - from, .k = w,
+        .y = t->acc + i0 * w,
+        .ldy = w,
+        .ny = (r1 - r0) * t->heads,
+        .a = t->score + i0 * STEP + (s->from - s->lo),
+        .ai = STEP,
+        .aj = 1,
+        .w = t->deq + (size_t)(s->from - s->first) * w,
+        .ldw = w,
+        .nw = s->to - s->from,
+        .k = w,
     };
-    if (from < to)
+    if (s->from < s->to)
         p->kern->add_rows(&m);
 }
 
 static int min_int(int a, int b) { return a < b ? a : b; }
 static int max_int(int a, int b) { return a > b ? a : b; }
 
+/* Of positions [from, to), each row by itself those that it sees. */
+static void add_ragged(const slm_prog *p, const struct tile *t, const struct span *s)
+{
+    for (int r = 0; r < t->rows && s->from < s->to; r++) {
+        int pos = t->run->pos[t->row0 + r];
+        struct span own = *s;
+        own.from = max_int(s->from, slm_attn_lo(t->n, t->keys.first, pos));
+        own.to = min_int(s->to, pos + 1);
+        add_values(p, t, &own, r, r + 1);
+    }
+}
+
 /* Values in [lo, hi): those that all rows see go together, the ragged ends row by row. */
 static void step_values(const slm_prog *p, const struct tile *t, int lo, int hi)
 {
     const struct slm_keys *k = &t->keys;
     const int *pos = t->run->pos + t->row0;
-    int last = t->rows - 1, queries = t->rows * t->heads;
     size_t w = (size_t)t->n->i[A_WIDTH];
     for (int a = lo; a < hi; a += DEQ) {
         int b = min_int(a + DEQ, hi);
         for (int j = a; j < b; j++)
             p->kern->to_f32[k->type](t->deq + (size_t)(j - a) * w, slm_key_row(k, &k->v, j), w);
-        int all0 = max_int(a, min_int(b, slm_attn_lo(t->n, k->first, pos[last])));
+        int all0 = max_int(a, min_int(b, slm_attn_lo(t->n, k->first, pos[t->rows - 1])));
         int all1 = max_int(all0, min_int(b, pos[0] + 1));
-        for (int r = 0; r <= last && a < all0; r++)
-            add_values(p, t, lo, a, r * t->heads, (r + 1) * t->heads,
-                       max_int(a, slm_attn_lo(t->n, k->first, pos[r])), min_int(all0, pos[r] + 1));
-        add_values(p, t, lo, a, 0, queries, all0, all1);
-        for (int r = 0; r <= last && all1 < b; r++)
-            add_values(p, t, lo, a, r * t->heads, (r + 1) * t->heads,
-                       max_int(all1, slm_attn_lo(t->n, k->first, pos[r])), min_int(b, pos[r] + 1));
+        add_ragged(p, t, &(struct span){lo, a, a, all0});
+        add_values(p, t, &(struct span){lo, a, all0, all1}, 0, t->rows);
+        add_ragged(p, t, &(struct span){lo, a, all1, b});
     }
 }
 
@@ -227,15 +257,18 @@ static void run_tile(const slm_prog *p, const struct tile *t)
         step_values(p, t, lo, hi);
     }
     for (int i = 0; i < t->rows * t->heads; i++)
-        memcpy(slm_row(p, t->n->out, t->row0 + i / t->heads) + (size_t)(t->head0 + i % t->heads) * w,
+        memcpy(slm_row(p, t->n->out, t->row0 + i / t->heads) +
+                   (size_t)(t->head0 + i % t->heads) * w,
                t->acc + (size_t)i * w, w * sizeof(float));
 }
 
-/* Work is handed out tile by tile, the ones with the most keys first: which thread takes one changes
- * no bit of it. */
-void slm_op_attn_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+/* Work is handed out tile by tile, the ones with the most keys first: which thread takes one
+ * changes no bit of it. */
+void slm_op_attn_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                     int nth)
 {
-    int group = n->i[A_HEADS] / n->i[A_KV_HEADS], blocks = 0, most = tile_queries(group) / group;
+    int group = n->i[A_HEADS] / n->i[A_KV_HEADS], blocks = 0,
+        most = tile_queries(group) / group;
     for (int s = 0; s < p->n_segments; s++)
         blocks += (p->segment[s + 1] - p->segment[s] + most - 1) / most;
     int parts = 1; /* of a group: when there are few tiles, heads that share keys part */

@@ -1,82 +1,156 @@
 /* The backward half of attention. With p = softmax(s) and g_j = dy . v_j:
  *   dv_j += p_j dy,   ds_j = p_j (g_j - sum p g),   dq += c ds_j k_j,   dk_j += c ds_j q
- * where s = q . k_j c, and a soft cap puts its own slope between. Scores are made again rather than
- * kept. One thread owns a kv head of a stream, as several rows add to the same keys. */
+ * where s = q . k_j c, and a soft cap puts its own slope between. Scores are made again rather
+ * than kept. One thread owns a kv head of a stream, as several rows add to the same keys. */
 #include "graph/attn.h"
 
-#include <math.h>
+#include <string.h>
 
+#define QUERIES 16 /* rows x heads that go together */
+
+/* A stretch of rows of one stream, and the heads that share one kv head. */
 struct back {
     const struct node *n;
     struct slm_keys keys;
-    int row0;             /* the stream's first row, whose position is keys.first */
-    int kv_head, heads;   /* heads that share these keys */
-    float *score, *g, *q; /* scratch: (heads, most), (heads, most), (heads, C) */
+    int first_row; /* of the stream: its position is keys.first */
+    int kv_head, heads;
+    int row0, rows;
+    float *score, *prob, *g, *q; /* scratch: (queries, most) three times, (queries, C) twice */
+    float *dy;
     size_t most;
 };
 
-/* score becomes p, g (which holds dy . v) the gradient of the scaled product q . k. */
-static void score_back(float *s, float *g, int m, float cap)
+static int tile_rows(int heads) { return heads > QUERIES ? 1 : QUERIES / heads; }
+
+size_t slm_attn_back_scratch(const struct slm_attn *a, int max_rows)
 {
-    double top = (double)s[0], sum = 0, mean = 0;
-    for (int j = 1; j < m; j++)
-        top = (double)s[j] > top ? (double)s[j] : top;
-    for (int j = 0; j < m; j++) {
-        double e = exp((double)s[j] - top);
-        sum += e;
-        mean += e * (double)g[j];
-    }
-    mean /= sum;
-    for (int j = 0; j < m; j++) {
-        double prob = exp((double)s[j] - top) / sum, t = cap > 0 ? (double)s[j] / (double)cap : 0;
-        g[j] = (float)(prob * ((double)g[j] - mean) * (1 - t * t));
-        s[j] = (float)prob;
+    int heads = a->heads / a->kv_heads;
+    size_t queries = (size_t)(tile_rows(heads) * heads);
+    return queries * (3 * (size_t)max_rows + 2 * (size_t)a->width) * sizeof(float);
+}
+
+/* One row's scores (m of them, at s) become probabilities and the gradients of the products q .
+ * k, in g, which held dy . v. */
+static void score_back(slm_prog *p, const struct back *b, float *s, float *prob, float *g,
+                       size_t m)
+{
+    float cap = b->n->f[A_CAP];
+    if (cap > 0)
+        p->kern->softcap(s, s, cap, m);
+    memcpy(prob, s, m * sizeof *s);
+    p->kern->softmax(prob, m);
+    float mean = p->kern->dot(prob, g, m);
+    for (size_t j = 0; j < m; j++)
+        g[j] = prob[j] * (g[j] - mean);
+    for (size_t j = 0; j < m && cap > 0; j++) {
+        float t = s[j] / cap;
+        g[j] *= 1.0f - t * t;
     }
 }
 
-static void row_back(slm_prog *p, const struct back *b, int row, int pos)
+/* Queries (scaled) and output gradients of the tile, side by side. */
+static void load(slm_prog *p, const struct back *b)
+{
+    size_t w = (size_t)b->n->i[A_WIDTH], wide = (size_t)b->heads * w,
+           col = (size_t)b->kv_head * wide;
+    for (int r = 0; r < b->rows; r++) {
+        p->kern->scale(b->q + r * wide, slm_row(p, b->n->in[A_Q], b->row0 + r) + col,
+                       b->n->f[A_SCALE], wide);
+        memcpy(b->dy + r * wide, slm_grad_row(p, b->n->out, b->row0 + r) + col,
+               wide * sizeof(float));
+    }
+}
+
+/* Sums over the keys [lo, lo + m): into dq by g, dk by g, dv by prob. Row i of them is a query.
+ */
+static void add_up(slm_prog *p, const struct back *b, int lo, int m)
 {
     const struct node *n = b->n;
-    size_t w = (size_t)n->i[A_WIDTH];
-    int lo = slm_attn_lo(n, b->keys.first, pos), m = pos + 1 - lo, key0 = b->row0 + lo - b->keys.first;
-    size_t col = (size_t)b->kv_head * b->heads * w;
-    const float *dy = slm_grad_row(p, n->out, row) + col, *q = slm_row(p, n->in[A_Q], row) + col;
-    float *dq = slm_grad_row(p, n->in[A_Q], row) + col;
-    p->kern->scale(b->q, q, n->f[A_SCALE], (size_t)b->heads * w);
-    p->kern->mul_exact[SLM_F32](b->score, b->most, b->q, w * sizeof(float), b->heads,
-                                slm_key_row(&b->keys, &b->keys.k, lo), b->keys.k.stride, m, w);
-    p->kern->mul_exact[SLM_F32](b->g, b->most, dy, w * sizeof(float), b->heads,
-                                slm_key_row(&b->keys, &b->keys.v, lo), b->keys.v.stride, m, w);
-    for (int h = 0; h < b->heads; h++) {
-        float *s = b->score + h * b->most, *g = b->g + h * b->most;
-        if (n->f[A_CAP] > 0)
-            p->kern->softcap(s, s, n->f[A_CAP], (size_t)m);
-        score_back(s, g, m, n->f[A_CAP]);
-        for (int j = 0; j < m; j++) {
-            size_t at = (size_t)b->kv_head * w;
-            p->kern->axpy[SLM_F32](dq + h * w, g[j] * n->f[A_SCALE], slm_row(p, n->in[A_K], key0 + j) + at, w);
-            p->kern->axpy[SLM_F32](slm_grad_row(p, n->in[A_K], key0 + j) + at, g[j], b->q + h * w, w);
-            p->kern->axpy[SLM_F32](slm_grad_row(p, n->in[A_V], key0 + j) + at, s[j], dy + h * w, w);
-        }
+    int key0 = b->first_row + lo - b->keys.first, queries = b->rows * b->heads;
+    size_t w = (size_t)n->i[A_WIDTH], at = (size_t)b->kv_head * w;
+    struct slm_rows dk = {.y = slm_grad_row(p, n->in[A_K], key0) + at,
+                          .ldy = slm_ld(p, n->in[A_K]),
+                          .ny = m,
+                          .a = b->g,
+                          .ai = 1,
+                          .aj = b->most,
+                          .w = b->q,
+                          .ldw = w,
+                          .nw = queries,
+                          .k = w};
+    struct slm_rows dv = dk;
+    dv.y = slm_grad_row(p, n->in[A_V], key0) + at;
+    dv.ldy = slm_ld(p, n->in[A_V]);
+    dv.a = b->prob;
+    dv.w = b->dy;
+    p->kern->add_rows(&dk);
+    p->kern->add_rows(&dv);
+    for (int r = 0; r < b->rows; r++) {
+        float *g = b->g + (size_t)r * b->heads * b->most;
+        for (int h = 0; h < b->heads; h++)
+            p->kern->scale(g + h * b->most, g + h * b->most, n->f[A_SCALE], (size_t)m);
+        struct slm_rows dq = {.y = slm_grad_row(p, n->in[A_Q], b->row0 + r) + at * b->heads,
+                              .ldy = w,
+                              .ny = b->heads,
+                              .a = g,
+                              .ai = b->most,
+                              .aj = 1,
+                              .w = slm_row(p, n->in[A_K], key0) + at,
+                              .ldw = slm_ld(p, n->in[A_K]),
+                              .nw = m,
+                              .k = w};
+        p->kern->add_rows(&dq);
     }
 }
 
-void slm_op_attn_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+static void tile_back(slm_prog *p, const struct back *b, const int32_t *pos)
 {
-    struct back b = {.n = n, .heads = n->i[A_HEADS] / n->i[A_KV_HEADS], .most = (size_t)p->o.max_rows};
+    size_t w = (size_t)b->n->i[A_WIDTH];
+    int lo = slm_attn_lo(b->n, b->keys.first, pos[0]), m = pos[b->rows - 1] + 1 - lo;
+    load(p, b);
+    p->kern->mul_exact[SLM_F32](b->score, b->most, b->q, w * sizeof(float), b->rows * b->heads,
+                                slm_key_row(&b->keys, &b->keys.k, lo), b->keys.k.stride, m, w);
+    p->kern->mul_exact[SLM_F32](b->g, b->most, b->dy, w * sizeof(float), b->rows * b->heads,
+                                slm_key_row(&b->keys, &b->keys.v, lo), b->keys.v.stride, m, w);
+    for (int i = 0; i < b->rows * b->heads; i++) {
+        int at = pos[i / b->heads], from = slm_attn_lo(b->n, b->keys.first, at) - lo,
+            to = at + 1 - lo;
+        float *prob = b->prob + (size_t)i * b->most, *g = b->g + (size_t)i * b->most;
+        score_back(p, b, b->score + (size_t)i * b->most + from, prob + from, g + from,
+                   (size_t)(to - from));
+        memset(prob, 0, (size_t)from * sizeof *prob); /* keys of other rows of the tile */
+        memset(g, 0, (size_t)from * sizeof *g);
+        memset(prob + to, 0, (size_t)(m - to) * sizeof *prob);
+        memset(g + to, 0, (size_t)(m - to) * sizeof *g);
+    }
+    add_up(p, b, lo, m);
+}
+
+void slm_op_attn_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                     int nth)
+{
+    struct back b = {
+        .n = n, .heads = n->i[A_HEADS] / n->i[A_KV_HEADS], .most = (size_t)p->o.max_rows};
     atomic_int *ticket = &p->node[n - p->node].ticket;
+    int most = tile_rows(b.heads);
+    size_t queries = (size_t)(most * b.heads);
     (void)nth;
     b.score = slm_scratch_of(p, ith);
-    b.g = b.score + b.heads * b.most;
-    b.q = b.g + b.heads * b.most;
+    b.prob = b.score + queries * b.most;
+    b.g = b.prob + queries * b.most;
+    b.q = b.g + queries * b.most;
+    b.dy = b.q + queries * (size_t)n->i[A_WIDTH];
     for (;;) {
-        int i = atomic_fetch_add_explicit(ticket, 1, memory_order_relaxed), s = i / n->i[A_KV_HEADS];
+        int i = atomic_fetch_add_explicit(ticket, 1, memory_order_relaxed),
+            s = i / n->i[A_KV_HEADS];
         if (s >= p->n_segments)
             return;
         b.kv_head = i % n->i[A_KV_HEADS];
-        b.row0 = p->segment[s];
-        b.keys = slm_keys_of(p, n, run, b.row0, b.kv_head);
-        for (int r = b.row0; r < p->segment[s + 1]; r++)
-            row_back(p, &b, r, run->pos[r]);
+        b.first_row = p->segment[s];
+        b.keys = slm_keys_of(p, n, run, b.first_row, b.kv_head);
+        for (b.row0 = b.first_row; b.row0 < p->segment[s + 1]; b.row0 += most) {
+            b.rows = p->segment[s + 1] - b.row0 < most ? p->segment[s + 1] - b.row0 : most;
+            tile_back(p, &b, run->pos + b.row0);
+        }
     }
 }

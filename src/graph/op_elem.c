@@ -7,13 +7,15 @@ slm_val slm_emit_add(slm_prog *p, slm_val a, slm_val b)
         return -1;
     const struct value *x = &p->value[a], *y = &p->value[b];
     if (x->width != y->width || x->per_token != y->per_token || x->gathered != y->gathered)
-        return slm_emit_fail(p, SLM_E_FORMAT, "adding values %d and %d wide", x->width, y->width);
+        return slm_emit_fail(p, SLM_E_FORMAT, "adding values %d and %d wide", x->width,
+                             y->width);
     slm_val out = slm_value_new(p, a, x->width, SLM_F32);
     slm_node_new(p, OP_add, out, a, b);
     return out;
 }
 
-void slm_op_add_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_add_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                    int nth)
 {
     int rows = slm_value_rows(p, n->out, run);
     struct slm_part s = slm_part_of(rows, p->value[n->out].width, ith, nth);
@@ -22,7 +24,8 @@ void slm_op_add_fwd(slm_prog *p, const struct node *n, const struct slm_run *run
                      slm_row(p, n->in[1], r) + s.c0, s.c1 - s.c0);
 }
 
-void slm_op_add_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_add_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                    int nth)
 {
     int rows = slm_value_rows(p, n->out, run);
     struct slm_part s = slm_part_of(rows, p->value[n->out].width, ith, nth);
@@ -45,17 +48,21 @@ slm_val slm_emit_scale(slm_prog *p, slm_val x, float s)
     return out;
 }
 
-void slm_op_scale_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_scale_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                      int nth)
 {
-    struct slm_part s = slm_part_of(slm_value_rows(p, n->out, run), p->value[n->out].width, ith, nth);
+    struct slm_part s =
+        slm_part_of(slm_value_rows(p, n->out, run), p->value[n->out].width, ith, nth);
     for (int r = s.r0; r < s.r1; r++)
         p->kern->scale(slm_row(p, n->out, r) + s.c0, slm_row(p, n->in[0], r) + s.c0, n->f[0],
                        s.c1 - s.c0);
 }
 
-void slm_op_scale_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_scale_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                      int nth)
 {
-    struct slm_part s = slm_part_of(slm_value_rows(p, n->out, run), p->value[n->out].width, ith, nth);
+    struct slm_part s =
+        slm_part_of(slm_value_rows(p, n->out, run), p->value[n->out].width, ith, nth);
     for (int r = s.r0; r < s.r1; r++)
         p->kern->axpy[SLM_F32](slm_grad_row(p, n->in[0], r) + s.c0, n->f[0],
                                slm_grad_row(p, n->out, r) + s.c0, s.c1 - s.c0);
@@ -72,18 +79,22 @@ slm_val slm_emit_softcap(slm_prog *p, slm_val x, float cap)
     return out;
 }
 
-void slm_op_softcap_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_softcap_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                        int nth)
 {
-    struct slm_part s = slm_part_of(slm_value_rows(p, n->out, run), p->value[n->out].width, ith, nth);
+    struct slm_part s =
+        slm_part_of(slm_value_rows(p, n->out, run), p->value[n->out].width, ith, nth);
     for (int r = s.r0; r < s.r1; r++)
         p->kern->softcap(slm_row(p, n->out, r) + s.c0, slm_row(p, n->in[0], r) + s.c0, n->f[0],
                          s.c1 - s.c0);
 }
 
 /* d/dx cap tanh(x / cap) = 1 - (y / cap)^2 */
-void slm_op_softcap_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_softcap_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                        int nth)
 {
-    struct slm_part s = slm_part_of(slm_value_rows(p, n->out, run), p->value[n->out].width, ith, nth);
+    struct slm_part s =
+        slm_part_of(slm_value_rows(p, n->out, run), p->value[n->out].width, ith, nth);
     for (int r = s.r0; r < s.r1; r++) {
         const float *y = slm_row(p, n->out, r), *dy = slm_grad_row(p, n->out, r);
         float *dx = slm_grad_row(p, n->in[0], r);

@@ -1,6 +1,6 @@
 /* embed: rows of a table by token id; position: rows of a table by position, added. Ids and
- * positions are checked by the caller before the run. Backward adds rows up in order; each thread
- * owns a range of the table. */
+ * positions are checked by the caller before the run. Backward adds rows up in order; each
+ * thread owns a range of the table. */
 #include "graph/prog.h"
 
 slm_val slm_emit_embed(slm_prog *p, const struct slm_weight *w, float scale)
@@ -16,7 +16,8 @@ slm_val slm_emit_embed(slm_prog *p, const struct slm_weight *w, float scale)
     return out;
 }
 
-void slm_op_embed_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_embed_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                      int nth)
 {
     const struct slm_weight *w = n->w;
     size_t lo, hi, cols = (size_t)w->cols;
@@ -29,7 +30,8 @@ void slm_op_embed_fwd(slm_prog *p, const struct node *n, const struct slm_run *r
     }
 }
 
-void slm_op_embed_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_embed_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                      int nth)
 {
     size_t lo, hi, cols = (size_t)n->w->cols;
     if (!n->gw)
@@ -38,16 +40,19 @@ void slm_op_embed_bwd(slm_prog *p, const struct node *n, const struct slm_run *r
     for (int r = 0; r < run->rows; r++) {
         size_t id = (size_t)run->ids[r];
         if (id >= lo && id < hi)
-            p->kern->axpy[SLM_F32](n->gw + id * cols, n->f[0], slm_grad_row(p, n->out, r), cols);
+            p->kern->axpy[SLM_F32](n->gw + id * cols, n->f[0], slm_grad_row(p, n->out, r),
+                                   cols);
     }
 }
 
 slm_val slm_emit_position(slm_prog *p, slm_val x, const struct slm_weight *w)
 {
-    if (!slm_emit_ok(p, x, -1) || !slm_emit_plain(p, x, "position") || !slm_emit_weight(p, w, "position"))
+    if (!slm_emit_ok(p, x, -1) || !slm_emit_plain(p, x, "position") ||
+        !slm_emit_weight(p, w, "position"))
         return -1;
     if (w->cols != p->value[x].width)
-        return slm_emit_fail(p, SLM_E_FORMAT, "%s: %d columns, want %d", w->name, w->cols, p->value[x].width);
+        return slm_emit_fail(p, SLM_E_FORMAT, "%s: %d columns, want %d", w->name, w->cols,
+                             p->value[x].width);
     slm_val out = slm_value_new(p, x, w->cols, SLM_F32);
     struct node *n = slm_node_new(p, OP_position, out, x, -1);
     if (n)
@@ -56,7 +61,8 @@ slm_val slm_emit_position(slm_prog *p, slm_val x, const struct slm_weight *w)
     return out;
 }
 
-void slm_op_position_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_position_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                         int nth)
 {
     const struct slm_weight *w = n->w;
     size_t lo, hi, cols = (size_t)w->cols;
@@ -68,7 +74,8 @@ void slm_op_position_fwd(slm_prog *p, const struct node *n, const struct slm_run
     }
 }
 
-void slm_op_position_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_position_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                         int nth)
 {
     size_t lo, hi, cols = (size_t)n->w->cols;
     slm_split((size_t)n->w->rows, 1, ith, nth, &lo, &hi);

@@ -1,19 +1,20 @@
-/* linear_expert: every row of x goes through the matrices of the experts that were chosen for its
- * token. Rows are grouped by expert, so that each chosen matrix is walked once and the others are
- * never touched. Output row i = (token, j) comes of input row i / fan. */
+/* linear_expert: every row of x goes through the matrices of the experts that were chosen for
+ * its token. Rows are grouped by expert, so that each chosen matrix is walked once and the
+ * others are never touched. Output row i = (token, j) comes of input row i / fan. */
 #include "graph/product.h"
 
 #include <string.h>
 
-#define TILE_ROWS 32 /* an expert's products pass through a tile before they go to their rows */
+#define TILE_ROWS 32 /* an expert's products pass through a tile before they go to their rows  \
+                      */
 
 enum { I_CHOSEN, I_FAN }; /* experts a token; output rows that share an input row */
 
 /* In the shared scratch: first[e] .. first[e + 1] are expert e's places in `row`. */
 struct groups {
-    int *first;  /* (parts + 1) */
-    int *row;    /* (rows) */
-    uint8_t *x;  /* (rows) activations in that order */
+    int *first; /* (parts + 1) */
+    int *row;   /* (rows) */
+    uint8_t *x; /* (rows) activations in that order */
 };
 
 static struct groups groups_of(const slm_prog *p, const struct node *n, int max_rows)
@@ -33,9 +34,12 @@ slm_val slm_emit_linear_expert(slm_prog *p, slm_val x, slm_val sel, const struct
     const struct value *v = &p->value[x], *s = &p->value[sel];
     int chosen = s->width / 2, per = v->per_token / s->per_token;
     if (w->cols != v->width)
-        return slm_emit_fail(p, SLM_E_FORMAT, "%s: %d columns for an input of %d", w->name, w->cols, v->width);
-    if ((per != 1 && per != chosen) || v->per_token % s->per_token || v->gathered != s->gathered)
-        return slm_emit_fail(p, SLM_E_FORMAT, "%s: %d rows a token for %d experts", w->name, per, chosen);
+        return slm_emit_fail(p, SLM_E_FORMAT, "%s: %d columns for an input of %d", w->name,
+                             w->cols, v->width);
+    if ((per != 1 && per != chosen) || v->per_token % s->per_token ||
+        v->gathered != s->gathered)
+        return slm_emit_fail(p, SLM_E_FORMAT, "%s: %d rows a token for %d experts", w->name,
+                             per, chosen);
     slm_val cast = slm_emit_cast(p, x, w);
     slm_val out = slm_value_new(p, x, w->rows, SLM_F32);
     struct node *n = slm_node_new(p, OP_linear_expert, out, x, cast);
@@ -76,8 +80,8 @@ static void group(const slm_prog *p, const struct node *n, const struct groups *
         g->row[g->first[expert_of(p, n, i) + 1]++] = i;
 }
 
-static void one_expert(slm_prog *p, const struct node *n, const struct slm_acts *x, const int *row,
-                       struct slm_product m, float *tile)
+static void one_expert(slm_prog *p, const struct node *n, const struct slm_acts *x,
+                       const int *row, struct slm_product m, float *tile)
 {
     struct slm_acts part = *x;
     for (int r = 0; r < x->rows; r += TILE_ROWS) {
@@ -91,12 +95,14 @@ static void one_expert(slm_prog *p, const struct node *n, const struct slm_acts 
             t.ldo = COLS;
             slm_product_run(p, &t, &part);
             for (int i = 0; i < part.rows; i++)
-                memcpy(slm_row(p, n->out, row[r + i]) + t.j0, tile + i * COLS, (size_t)t.nw * sizeof *tile);
+                memcpy(slm_row(p, n->out, row[r + i]) + t.j0, tile + i * COLS,
+                       (size_t)t.nw * sizeof *tile);
         }
     }
 }
 
-void slm_op_expert_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_expert_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                       int nth)
 {
     int rows = slm_value_rows(p, n->out, run);
     struct groups g = groups_of(p, n, slm_value_max_rows(p, &p->value[n->out]));
@@ -107,7 +113,8 @@ void slm_op_expert_fwd(slm_prog *p, const struct node *n, const struct slm_run *
     slm_pool_barrier(p->rt->pool);
     slm_split((size_t)rows, 1, ith, nth, &lo, &hi);
     for (size_t i = lo; i < hi; i++)
-        memcpy(g.x + i * x.stride, (const uint8_t *)x.data + (size_t)(g.row[i] / n->i[I_FAN]) * x.stride,
+        memcpy(g.x + i * x.stride,
+               (const uint8_t *)x.data + (size_t)(g.row[i] / n->i[I_FAN]) * x.stride,
                slm_row_bytes(p->value[x.cast ? n->in[1] : n->in[0]].type, (size_t)n->w->cols));
     slm_pool_barrier(p->rt->pool);
     slm_split((size_t)n->w->rows, 16, ith, nth, &lo, &hi);
@@ -119,7 +126,8 @@ void slm_op_expert_fwd(slm_prog *p, const struct node *n, const struct slm_run *
     }
 }
 
-void slm_op_expert_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_expert_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                       int nth)
 {
     int rows = slm_value_rows(p, n->out, run);
     struct groups g = groups_of(p, n, slm_value_max_rows(p, &p->value[n->out]));
@@ -127,9 +135,13 @@ void slm_op_expert_bwd(slm_prog *p, const struct node *n, const struct slm_run *
         group(p, n, &g, rows);
     slm_pool_barrier(p->rt->pool);
     struct slm_back b = {
-        .w = n->w, .fan = n->i[I_FAN], .scale = 1.0f,
-        .dy = slm_grad_row(p, n->out, 0), .ldy = slm_ld(p, n->out),
-        .dx = slm_grad_row(p, n->in[0], 0), .ldx = slm_ld(p, n->in[0]),
+        .w = n->w,
+        .fan = n->i[I_FAN],
+        .scale = 1.0f,
+        .dy = slm_grad_row(p, n->out, 0),
+        .ldy = slm_ld(p, n->out),
+        .dx = slm_grad_row(p, n->in[0], 0),
+        .ldx = slm_ld(p, n->in[0]),
     };
     for (int e = 0; e < n->w->parts; e++) {
         size_t lo, hi;

@@ -16,7 +16,8 @@ slm_val slm_emit_gather(slm_prog *p, slm_val x)
 
 static int source(const struct slm_run *run, int i) { return run->out ? run->out[i] : i; }
 
-void slm_op_gather_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_gather_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                       int nth)
 {
     struct slm_part s = slm_part_of(run->n_out, p->value[n->out].width, ith, nth);
     for (int r = s.r0; r < s.r1 && s.c0 < s.c1; r++)
@@ -24,7 +25,8 @@ void slm_op_gather_fwd(slm_prog *p, const struct node *n, const struct slm_run *
                (s.c1 - s.c0) * sizeof(float));
 }
 
-void slm_op_gather_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_gather_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                       int nth)
 {
     size_t lo, hi; /* columns: a row may be asked for twice */
     slm_split((size_t)p->value[n->out].width, COLS, ith, nth, &lo, &hi);

@@ -9,7 +9,8 @@ slm_val slm_emit_glu(slm_prog *p, slm_val gate, slm_val up, enum slm_act act)
         return -1;
     const struct value *g = &p->value[gate], *u = &p->value[up];
     if (g->width != u->width || g->per_token != u->per_token || g->gathered != u->gathered)
-        return slm_emit_fail(p, SLM_E_FORMAT, "a gate %d wide over a value %d wide", g->width, u->width);
+        return slm_emit_fail(p, SLM_E_FORMAT, "a gate %d wide over a value %d wide", g->width,
+                             u->width);
     slm_val out = slm_value_new(p, gate, g->width, SLM_F32);
     struct node *n = slm_node_new(p, OP_glu, out, gate, up);
     if (n)
@@ -17,14 +18,16 @@ slm_val slm_emit_glu(slm_prog *p, slm_val gate, slm_val up, enum slm_act act)
     return out;
 }
 
-void slm_op_glu_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_glu_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                    int nth)
 {
-    struct slm_part s = slm_part_of(slm_value_rows(p, n->out, run), p->value[n->out].width, ith, nth);
+    struct slm_part s =
+        slm_part_of(slm_value_rows(p, n->out, run), p->value[n->out].width, ith, nth);
     void (*fn)(float *, const float *, const float *, size_t) =
         n->i[0] == SLM_ACT_SILU ? p->kern->silu_mul : p->kern->gelu_mul;
     for (int r = s.r0; r < s.r1; r++)
-        fn(slm_row(p, n->out, r) + s.c0, slm_row(p, n->in[0], r) + s.c0, slm_row(p, n->in[1], r) + s.c0,
-           s.c1 - s.c0);
+        fn(slm_row(p, n->out, r) + s.c0, slm_row(p, n->in[0], r) + s.c0,
+           slm_row(p, n->in[1], r) + s.c0, s.c1 - s.c0);
 }
 
 /* y = act(x) and its slope. gelu's tanh form: Hendrycks and Gimpel, arXiv 1606.08415. */
@@ -42,9 +45,11 @@ static void act_slope(enum slm_act act, float x, float *y, float *slope)
     }
 }
 
-void slm_op_glu_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_glu_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                    int nth)
 {
-    struct slm_part s = slm_part_of(slm_value_rows(p, n->out, run), p->value[n->out].width, ith, nth);
+    struct slm_part s =
+        slm_part_of(slm_value_rows(p, n->out, run), p->value[n->out].width, ith, nth);
     for (int r = s.r0; r < s.r1; r++) {
         const float *g = slm_row(p, n->in[0], r), *u = slm_row(p, n->in[1], r);
         const float *dy = slm_grad_row(p, n->out, r);
@@ -71,9 +76,11 @@ slm_val slm_emit_act(slm_prog *p, slm_val x, enum slm_act act)
     return out;
 }
 
-void slm_op_act_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_act_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                    int nth)
 {
-    struct slm_part s = slm_part_of(slm_value_rows(p, n->out, run), p->value[n->out].width, ith, nth);
+    struct slm_part s =
+        slm_part_of(slm_value_rows(p, n->out, run), p->value[n->out].width, ith, nth);
     void (*fn)(float *, const float *, const float *, size_t) =
         n->i[0] == SLM_ACT_SILU ? p->kern->silu_mul : p->kern->gelu_mul;
     for (int r = s.r0; r < s.r1; r++) {
@@ -84,9 +91,11 @@ void slm_op_act_fwd(slm_prog *p, const struct node *n, const struct slm_run *run
     }
 }
 
-void slm_op_act_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_act_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                    int nth)
 {
-    struct slm_part s = slm_part_of(slm_value_rows(p, n->out, run), p->value[n->out].width, ith, nth);
+    struct slm_part s =
+        slm_part_of(slm_value_rows(p, n->out, run), p->value[n->out].width, ith, nth);
     for (int r = s.r0; r < s.r1; r++) {
         const float *x = slm_row(p, n->in[0], r), *dy = slm_grad_row(p, n->out, r);
         float *dx = slm_grad_row(p, n->in[0], r);

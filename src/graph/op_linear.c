@@ -1,17 +1,18 @@
-/* cast: activations in the type that the weights are multiplied with; linear: y = x W' + b, with the
- * low-rank addition of an adapter (Hu et al., arXiv 2106.09685) where there is one. A thread owns
- * columns of y: weight rows are read once by one thread, and no sum is split. */
+/* cast: activations in the type that the weights are multiplied with; linear: y = x W' + b,
+ * with the low-rank addition of an adapter (Hu et al., arXiv 2106.09685) where there is one. A
+ * thread owns columns of y: weight rows are read once by one thread, and no sum is split. */
 #include "graph/product.h"
 
 #define TILE_ROWS 16 /* low-rank additions go through a tile on the stack */
 #define PANEL 64     /* weight rows that a block of activations meets before the next ones */
-#define ACTS_BYTES ((size_t)256 << 10) /* a block of activations: it stays in the second cache */
+#define ACTS_BYTES                                                                             \
+    ((size_t)256 << 10) /* a block of activations: it stays in the second cache */
 
 slm_val slm_emit_cast(slm_prog *p, slm_val x, const struct slm_weight *w)
 {
     enum slm_dtype partner = slm_dtypes[w->type].partner;
-    if (!p->o.fast || partner == SLM_F32 || !p->kern->mul_fast[w->type] || !p->kern->from_f32[partner] ||
-        w->cols % slm_dtypes[partner].block)
+    if (!p->o.fast || partner == SLM_F32 || !p->kern->mul_fast[w->type] ||
+        !p->kern->from_f32[partner] || w->cols % slm_dtypes[partner].block)
         return -1;
     for (size_t i = p->n_nodes; i-- > 0;) {
         const struct node *n = &p->node[i];
@@ -23,7 +24,8 @@ slm_val slm_emit_cast(slm_prog *p, slm_val x, const struct slm_weight *w)
     return out;
 }
 
-void slm_op_cast_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_cast_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                     int nth)
 {
     const struct value *y = &p->value[n->out];
     int rows = slm_value_rows(p, n->out, run);
@@ -54,7 +56,8 @@ static void multiply(const slm_prog *p, const struct slm_product *m, const struc
     const struct slm_weight *w = m->w;
     size_t k = (size_t)w->cols;
     if (x->cast && w->packed && w->parts == 1 && p->kern->packed[w->type].run)
-        p->kern->packed[w->type].run(m->out, m->ldo, x->data, x->stride, x->rows, w->packed, m->j0, m->nw, k);
+        p->kern->packed[w->type].run(m->out, m->ldo, x->data, x->stride, x->rows, w->packed,
+                                     m->j0, m->nw, k);
     else if (x->cast)
         p->kern->mul_fast[w->type](m->out, m->ldo, x->data, x->stride, x->rows,
                                    slm_weight_row(w, m->part, m->j0), w->stride, m->nw, k);
@@ -92,11 +95,13 @@ static bool linear_fits(slm_prog *p, slm_val x, const struct slm_linear *l)
     if (!slm_emit_weight(p, w, "linear"))
         return false;
     if (w->cols != p->value[x].width) {
-        slm_emit_fail(p, SLM_E_FORMAT, "%s: %d columns for an input of %d", w->name, w->cols, p->value[x].width);
+        slm_emit_fail(p, SLM_E_FORMAT, "%s: %d columns for an input of %d", w->name, w->cols,
+                      p->value[x].width);
         return false;
     }
     if (l->b && (l->b->rows != 1 || l->b->cols != w->rows)) {
-        slm_emit_fail(p, SLM_E_FORMAT, "%s: %d x %d, want 1 x %d", l->b->name, l->b->rows, l->b->cols, w->rows);
+        slm_emit_fail(p, SLM_E_FORMAT, "%s: %d x %d, want 1 x %d", l->b->name, l->b->rows,
+                      l->b->cols, w->rows);
         return false;
     }
     if (!l->lora)
@@ -106,8 +111,8 @@ static bool linear_fits(slm_prog *p, slm_val x, const struct slm_linear *l)
         return false;
     if (a->cols == w->cols && b->rows == w->rows && a->rows == b->cols)
         return true;
-    slm_emit_fail(p, SLM_E_FORMAT, "%s: adapter of %d x %d and %d x %d for %d x %d", w->name, b->rows, b->cols,
-                  a->rows, a->cols, w->rows, w->cols);
+    slm_emit_fail(p, SLM_E_FORMAT, "%s: adapter of %d x %d and %d x %d for %d x %d", w->name,
+                  b->rows, b->cols, a->rows, a->cols, w->rows, w->cols);
     return false;
 }
 
@@ -153,7 +158,8 @@ static float *lora_down(slm_prog *p, const struct node *n, int rows, int ith, in
 }
 
 /* y += scale * xa B' in columns [lo, hi) */
-static void lora_up(slm_prog *p, const struct node *n, const struct slm_acts *xa, size_t lo, size_t hi)
+static void lora_up(slm_prog *p, const struct node *n, const struct slm_acts *xa, size_t lo,
+                    size_t hi)
 {
     float tile[TILE_ROWS * COLS];
     struct slm_acts x = *xa;
@@ -165,12 +171,14 @@ static void lora_up(slm_prog *p, const struct node *n, const struct slm_acts *xa
             struct slm_product m = {n->lora.b, 0, (int)c, (int)w, tile, COLS};
             slm_product_run(p, &m, &x);
             for (int i = 0; i < x.rows; i++)
-                p->kern->axpy[SLM_F32](slm_row(p, n->out, r + i) + c, n->lora.scale, tile + i * COLS, w);
+                p->kern->axpy[SLM_F32](slm_row(p, n->out, r + i) + c, n->lora.scale,
+                                       tile + i * COLS, w);
         }
     }
 }
 
-void slm_op_linear_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_linear_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                       int nth)
 {
     int rows = slm_value_rows(p, n->out, run);
     struct slm_acts x = slm_acts_of(p, n->in[0], n->in[1], rows);
@@ -179,7 +187,8 @@ void slm_op_linear_fwd(slm_prog *p, const struct node *n, const struct slm_run *
     slm_split((size_t)n->w->rows, slm_product_grain(p, n->w, x.cast), ith, nth, &lo, &hi);
     if (lo == hi || !rows)
         return;
-    struct slm_product m = {n->w, 0, (int)lo, (int)(hi - lo), slm_row(p, n->out, 0) + lo, slm_ld(p, n->out)};
+    struct slm_product m = {
+        n->w, 0, (int)lo, (int)(hi - lo), slm_row(p, n->out, 0) + lo, slm_ld(p, n->out)};
     slm_product_run(p, &m, &x);
     for (int r = 0; r < rows && n->vec; r++) {
         float *y = slm_row(p, n->out, r) + lo;

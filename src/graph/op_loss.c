@@ -1,5 +1,5 @@
-/* cross_entropy: the mean of -log softmax(logits)[target] over targets that are not negative. Each
- * row's log of the sum is kept for the way back; one thread adds the rows up, in order. */
+/* cross_entropy: the mean of -log softmax(logits)[target] over targets that are not negative.
+ * Each row's log of the sum is kept for the way back; one thread adds the rows up, in order. */
 #include "graph/prog.h"
 
 #include <string.h>
@@ -18,7 +18,8 @@ slm_val slm_emit_cross_entropy(slm_prog *p, slm_val logits)
     return out;
 }
 
-void slm_op_loss_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_loss_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                     int nth)
 {
     size_t lo, hi, width = (size_t)p->value[n->in[0]].width;
     int rows = slm_value_rows(p, n->out, run);
@@ -44,7 +45,8 @@ void slm_op_loss_fwd(slm_prog *p, const struct node *n, const struct slm_run *ru
     p->loss = p->loss_count ? sum / p->loss_count : 0;
 }
 
-void slm_op_loss_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_loss_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                     int nth)
 {
     size_t lo, hi, width = (size_t)p->value[n->in[0]].width;
     float *copy = slm_scratch_of(p, ith);

@@ -1,5 +1,5 @@
-/* norm: RMS (Zhang and Sennrich, arXiv 1910.07467) or LayerNorm (arXiv 1607.06450), of whole rows or
- * of each head by itself. A row's sum belongs to one thread. */
+/* norm: RMS (Zhang and Sennrich, arXiv 1910.07467) or LayerNorm (arXiv 1607.06450), of whole
+ * rows or of each head by itself. A row's sum belongs to one thread. */
 #include "graph/prog.h"
 
 #include <math.h>
@@ -11,7 +11,8 @@ static bool vector_fits(slm_prog *p, const struct slm_weight *w, int heads, int 
 {
     if (!w || (w->cols == width && (w->rows == 1 || w->rows == heads)))
         return true;
-    slm_emit_fail(p, SLM_E_FORMAT, "%s: %d x %d, want %d x %d", w->name, w->rows, w->cols, heads, width);
+    slm_emit_fail(p, SLM_E_FORMAT, "%s: %d x %d, want %d x %d", w->name, w->rows, w->cols,
+                  heads, width);
     return false;
 }
 
@@ -22,13 +23,17 @@ slm_val slm_emit_norm(slm_prog *p, slm_val x, const struct slm_norm *d)
     int all = p->value[x].width;
     if (d->heads < 1 || all % d->heads)
         return slm_emit_fail(p, SLM_E_FORMAT, "norm of %d heads in %d columns", d->heads, all);
-    if (!vector_fits(p, d->w, d->heads, all / d->heads) || !vector_fits(p, d->b, d->heads, all / d->heads))
+    if (!vector_fits(p, d->w, d->heads, all / d->heads) ||
+        !vector_fits(p, d->b, d->heads, all / d->heads))
         return -1;
     if (d->w && d->b && d->w->rows != d->b->rows)
-        return slm_emit_fail(p, SLM_E_FORMAT, "%s: %d rows of bias for %d", d->b->name, d->b->rows, d->w->rows);
+        return slm_emit_fail(p, SLM_E_FORMAT, "%s: %d rows of bias for %d", d->b->name,
+                             d->b->rows, d->w->rows);
     if (d->kind == SLM_NORM_LAYER && (d->shift != 0.0f || !d->w))
-        return slm_emit_fail(p, SLM_E_UNSUPPORTED, "LayerNorm %s", d->w ? "with shifted weights" : "without weights");
-    const float *w = d->w ? slm_emit_vector(p, d->w) : NULL, *b = d->b ? slm_emit_vector(p, d->b) : NULL;
+        return slm_emit_fail(p, SLM_E_UNSUPPORTED, "LayerNorm %s",
+                             d->w ? "with shifted weights" : "without weights");
+    const float *w = d->w ? slm_emit_vector(p, d->w) : NULL,
+                *b = d->b ? slm_emit_vector(p, d->b) : NULL;
     slm_val out = slm_value_new(p, x, all, SLM_F32);
     struct node *n = slm_node_new(p, OP_norm, out, x, -1);
     if (!n)
@@ -49,7 +54,8 @@ slm_val slm_emit_norm(slm_prog *p, slm_val x, const struct slm_norm *d)
     return out;
 }
 
-void slm_op_norm_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_norm_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                     int nth)
 {
     int heads = n->i[I_HEADS];
     size_t lo, hi, width = (size_t)(p->value[n->out].width / heads);
@@ -61,9 +67,11 @@ void slm_op_norm_fwd(slm_prog *p, const struct node *n, const struct slm_run *ru
         size_t own = n->i[I_OWN] ? h * width : 0;
         float stat[2];
         if (n->i[I_KIND] == SLM_NORM_RMS)
-            p->kern->norm_rms(y, x, n->vec ? n->vec + own : NULL, n->f[F_SHIFT], n->f[F_EPS], width);
+            p->kern->norm_rms(y, x, n->vec ? n->vec + own : NULL, n->f[F_SHIFT], n->f[F_EPS],
+                              width);
         else
-            p->kern->norm_layer(y, x, n->vec + own, n->vec2 ? n->vec2 + own : NULL, n->f[F_EPS], width, stat);
+            p->kern->norm_layer(y, x, n->vec + own, n->vec2 ? n->vec2 + own : NULL, n->f[F_EPS],
+                                width, stat);
     }
 }
 
@@ -82,12 +90,20 @@ static void row_stat(const struct node *n, const float *x, size_t width, float *
     stat[1] = (float)(1.0 / sqrt(sq / (double)width + (double)n->f[F_EPS]));
 }
 
-/* With z = (x - mean) r and g = dy w: dx = r (g - mean(g) - z mean(g z)); RMS has no mean(g). */
-static void row_back(const struct node *n, const float *x, const float *dy, float *dx, size_t width,
-                     const float *w, const float *stat)
+/* With z = (x - mean) r and g = dy w: dx = r (g - mean(g) - z mean(g z)); RMS has no mean(g).
+ */
+struct row {
+    const float *x, *dy, *w, *stat;
+    float *dx;
+    size_t width;
+};
+
+static void row_back(const struct node *n, const struct row *row)
 {
     bool layer = n->i[I_KIND] == SLM_NORM_LAYER;
-    float shift = n->f[F_SHIFT];
+    float shift = n->f[F_SHIFT], *dx = row->dx;
+    const float *x = row->x, *dy = row->dy, *w = row->w, *stat = row->stat;
+    size_t width = row->width;
     double g1 = 0, g2 = 0;
     for (size_t c = 0; c < width; c++) {
         float g = dy[c] * (w ? w[c] + shift : 1.0f);
@@ -121,7 +137,8 @@ static void vector_back(slm_prog *p, const struct node *n, int rows, int ith, in
     }
 }
 
-void slm_op_norm_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_norm_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                     int nth)
 {
     int heads = n->i[I_HEADS], rows = slm_value_rows(p, n->out, run);
     size_t lo, hi, width = (size_t)(p->value[n->out].width / heads);
@@ -130,10 +147,16 @@ void slm_op_norm_bwd(slm_prog *p, const struct node *n, const struct slm_run *ru
     for (size_t i = lo; i < hi; i++) {
         int r = (int)(i / heads);
         size_t at = i % heads * width;
-        const float *x = slm_row(p, n->in[0], r) + at;
-        row_stat(n, x, width, stat + 2 * i);
-        row_back(n, x, slm_grad_row(p, n->out, r) + at, slm_grad_row(p, n->in[0], r) + at, width,
-                 n->vec ? n->vec + (n->i[I_OWN] ? at : 0) : NULL, stat + 2 * i);
+        struct row row = {
+            .x = slm_row(p, n->in[0], r) + at,
+            .dy = slm_grad_row(p, n->out, r) + at,
+            .w = n->vec ? n->vec + (n->i[I_OWN] ? at : 0) : NULL,
+            .stat = stat + 2 * i,
+            .dx = slm_grad_row(p, n->in[0], r) + at,
+            .width = width,
+        };
+        row_stat(n, row.x, width, stat + 2 * i);
+        row_back(n, &row);
     }
     slm_pool_barrier(p->rt->pool);
     if (n->gw || n->gb)

@@ -1,5 +1,5 @@
-/* angles: cosines and sines of the run's positions, once for all layers; rope: rotates heads by them
- * (Su et al., arXiv 2104.09864); temper: the position-dependent temperature of queries. */
+/* angles: cosines and sines of the run's positions, once for all layers; rope: rotates heads by
+ * them (Su et al., arXiv 2104.09864); temper: the position-dependent temperature of queries. */
 #include "graph/prog.h"
 
 #include <math.h>
@@ -21,7 +21,8 @@ slm_val slm_emit_angles(slm_prog *p, const struct slm_angles *a)
     return out;
 }
 
-void slm_op_angles_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_angles_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                       int nth)
 {
     int half = n->i[0];
     struct slm_part s = slm_part_of(run->rows, half, ith, nth);
@@ -42,7 +43,8 @@ slm_val slm_emit_rope(slm_prog *p, slm_val x, slm_val angles, int heads, bool pa
         return -1;
     int width = p->value[x].width;
     if (heads < 1 || width % heads || p->value[angles].width > width / heads)
-        return slm_emit_fail(p, SLM_E_FORMAT, "rope of %d columns in %d heads of %d columns in all",
+        return slm_emit_fail(p, SLM_E_FORMAT,
+                             "rope of %d columns in %d heads of %d columns in all",
                              p->value[angles].width, heads, width);
     slm_val out = slm_value_new(p, x, width, SLM_F32);
     struct node *n = slm_node_new(p, OP_rope, out, x, angles);
@@ -54,7 +56,8 @@ slm_val slm_emit_rope(slm_prog *p, slm_val x, slm_val angles, int heads, bool pa
     return out;
 }
 
-void slm_op_rope_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_rope_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                     int nth)
 {
     size_t lo, hi, heads = (size_t)n->i[0], turned = (size_t)p->value[n->in[1]].width;
     size_t width = (size_t)p->value[n->out].width / heads;
@@ -72,7 +75,8 @@ void slm_op_rope_fwd(slm_prog *p, const struct node *n, const struct slm_run *ru
 }
 
 /* A rotation's transpose is the rotation back. */
-void slm_op_rope_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_rope_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                     int nth)
 {
     size_t lo, hi, heads = (size_t)n->i[0], turned = (size_t)p->value[n->in[1]].width;
     size_t width = (size_t)p->value[n->out].width / heads;
@@ -82,7 +86,8 @@ void slm_op_rope_bwd(slm_prog *p, const struct node *n, const struct slm_run *ru
     for (size_t i = lo; i < hi; i++) {
         int r = (int)(i / heads);
         const float *dy = slm_grad_row(p, n->out, r) + i % heads * width;
-        float *dx = slm_grad_row(p, n->in[0], r) + i % heads * width, *back = slm_scratch_of(p, ith);
+        float *dx = slm_grad_row(p, n->in[0], r) + i % heads * width,
+              *back = slm_scratch_of(p, ith);
         fn(back, dy, slm_row(p, n->in[1], r), -1.0f, turned / 2);
         p->kern->add(dx, dx, back, turned);
         p->kern->add(dx + turned, dx + turned, dy + turned, width - turned);
@@ -109,7 +114,8 @@ static float temper_of(const struct node *n, int pos)
     return 1.0f + n->f[0] * logf(1.0f + (float)(pos / n->i[0]));
 }
 
-void slm_op_temper_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_temper_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                       int nth)
 {
     struct slm_part s = slm_part_of(run->rows, p->value[n->out].width, ith, nth);
     for (int r = s.r0; r < s.r1; r++)
@@ -117,7 +123,8 @@ void slm_op_temper_fwd(slm_prog *p, const struct node *n, const struct slm_run *
                        temper_of(n, run->pos[r]), s.c1 - s.c0);
 }
 
-void slm_op_temper_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth)
+void slm_op_temper_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                       int nth)
 {
     struct slm_part s = slm_part_of(run->rows, p->value[n->out].width, ith, nth);
     for (int r = s.r0; r < s.r1; r++)

@@ -1,7 +1,7 @@
-/* The planner. Every value lives from the node that makes it to the last that needs it; training
- * adds the steps of the backward walk to the timeline (node i goes back at step 2n - 1 - i), and a
- * gradient for each value. All of these intervals are laid into one block by first fit, so that two
- * that are alive together never overlap. */
+/* The planner. Every value lives from the node that makes it to the last that needs it;
+ * training adds the steps of the backward walk to the timeline (node i goes back at step 2n - 1
+ * - i), and a gradient for each value. All of these intervals are laid into one block by first
+ * fit, so that two that are alive together never overlap. */
 #include "graph/prog.h"
 
 #include <string.h>
@@ -20,7 +20,8 @@ static int check_trainable(const slm_prog *p, slm_err *err)
     for (size_t i = 0; i < p->n_nodes; i++) {
         const struct op_row *op = &slm_ops[p->node[i].op];
         if (!op->bwd && !(op->flags & NO_GRAD))
-            return slm_fail(err, SLM_E_UNSUPPORTED, "training through %s, which has no backward", op->name);
+            return slm_fail(err, SLM_E_UNSUPPORTED,
+                            "training through %s, which has no backward", op->name);
     }
     return 0;
 }
@@ -86,8 +87,8 @@ static void clear_lists(slm_prog *p)
     }
 }
 
-/* Puts item i into the lowest gap that is free while it lives. `order` holds the items placed so
- * far by offset. */
+/* Puts item i into the lowest gap that is free while it lives. `order` holds the items placed
+ * so far by offset. */
 static size_t place(struct item *item, int *order, int placed, int i)
 {
     struct item *x = &item[i];
@@ -150,7 +151,9 @@ static void set_pointers(slm_prog *p)
 
 /* ---- barriers ---- */
 
-struct touch { const uint8_t *lo, *hi; };
+struct touch {
+    const uint8_t *lo, *hi;
+};
 
 static struct touch touch_of(const slm_prog *p, slm_val v)
 {
@@ -175,8 +178,9 @@ static bool depends(const slm_prog *p, const struct node *a, const struct node *
     return false;
 }
 
-/* Threads meet before a node only when it depends on one since they last met: q, k and v need no
- * barrier between them. Two that share scratch, or the cache, are told apart by meeting always. */
+/* Threads meet before a node only when it depends on one since they last met: q, k and v need
+ * no barrier between them. Two that share scratch, or the cache, are told apart by meeting
+ * always. */
 static void set_barriers(slm_prog *p)
 {
     size_t since = 0;

@@ -1,15 +1,21 @@
-/* Products of activations with a weight, shared by linear and linear_expert: which kernel, decided
- * once while emitting by type and shape alone, never by how many rows a run has. */
+/* Products of activations with a weight, shared by linear and linear_expert: which kernel,
+ * decided once while emitting by type and shape alone, never by how many rows a run has. */
 #ifndef SLM_GRAPH_PRODUCT_H
 #define SLM_GRAPH_PRODUCT_H
 
 #include "graph/prog.h"
 
-/* The cast of x that weight w is multiplied with, or -1: float32. One cast serves all who share it. */
+/* The cast of x that weight w is multiplied with, or -1: float32. One cast serves all who share
+ * it. */
 slm_val slm_emit_cast(slm_prog *p, slm_val x, const struct slm_weight *w);
 
 /* Rows of activations: float32, or the weight's partner type. */
-struct slm_acts { const void *data; size_t stride; int rows; bool cast; };
+struct slm_acts {
+    const void *data;
+    size_t stride;
+    int rows;
+    bool cast;
+};
 struct slm_acts slm_acts_of(const slm_prog *p, slm_val x, slm_val cast, int rows);
 
 /* out[i * ldo + j] = x_i . row (j0 + j) of part `part` of w, j < nw. */
@@ -34,12 +40,14 @@ struct slm_back {
     size_t ldy, ldx;
     float scale;
 };
-/* dx[c0, c1) += scale * sum over j of dy[j] * row j of the weight. c0 is a multiple of the grain. */
-void slm_back_input(const slm_prog *p, const struct slm_back *b, size_t c0, size_t c1, float *scratch);
-#define SLM_BACK_GRAIN 256                                /* a multiple of every type's block */
+/* dx[c0, c1) += scale * sum over j of dy[j] * row j of the weight. c0 is a multiple of the
+ * grain. */
+void slm_back_input(const slm_prog *p, const struct slm_back *b, size_t c0, size_t c1,
+                    float *scratch);
+#define SLM_BACK_GRAIN 256 /* a multiple of every type's block */
 #define SLM_BACK_SCRATCH (32 * SLM_BACK_GRAIN * sizeof(float)) /* bytes, a thread */
-/* g[j] += scale * sum over rows of dy[j] * x, for weight rows [j0, j1); x has dx's shape. */
-void slm_back_weight(const slm_prog *p, const struct slm_back *b, const float *x, float *g, size_t j0,
-                     size_t j1);
+/* g[j] += sum over rows of dy[j] * x, for weight rows [j0, j1); x has dx's shape. */
+void slm_back_weight(const slm_prog *p, const struct slm_back *b, const float *x, float *g,
+                     size_t j0, size_t j1);
 
 #endif

@@ -1,5 +1,6 @@
-/* Building a program: values, nodes and what they may be. The first thing that emitting finds wrong
- * is remembered and makes every later emit give -1, so builders check once, when they plan. */
+/* Building a program: values, nodes and what they may be. The first thing that emitting finds
+ * wrong is remembered and makes every later emit give -1, so builders check once, when they
+ * plan. */
 #include "graph/prog.h"
 
 #include <stdarg.h>
@@ -7,7 +8,8 @@
 #include <string.h>
 
 const struct op_row slm_ops[OP_COUNT] = {
-#define OP(name, stem, flags) [OP_##name] = {#name, slm_op_##stem##_fwd, slm_op_##stem##_bwd, flags},
+#define OP(name, stem, flags)                                                                  \
+    [OP_##name] = {#name, slm_op_##stem##_fwd, slm_op_##stem##_bwd, flags},
 #define OP_FORWARD(name, stem, flags) [OP_##name] = {#name, slm_op_##stem##_fwd, NULL, flags},
 #include "graph/ops.inc"
 #undef OP
@@ -87,8 +89,8 @@ bool slm_emit_weight(slm_prog *p, const struct slm_weight *w, const char *op)
         slm_emit_fail(p, SLM_E_UNSUPPORTED, "%s: %s with weights of type %s", w->name, op,
                       slm_dtypes[w->type].name);
     else if (w->cols % slm_dtypes[w->type].block)
-        slm_emit_fail(p, SLM_E_FORMAT, "%s: rows of %d elements are no whole %s blocks", w->name,
-                      w->cols, slm_dtypes[w->type].name);
+        slm_emit_fail(p, SLM_E_FORMAT, "%s: rows of %d elements are no whole %s blocks",
+                      w->name, w->cols, slm_dtypes[w->type].name);
     else
         return true;
     return false;
@@ -107,7 +109,8 @@ const float *slm_emit_vector(slm_prog *p, const struct slm_weight *w)
         return NULL;
     }
     for (int r = 0; r < w->rows; r++)
-        p->kern->to_f32[w->type](f + (size_t)r * w->cols, slm_weight_row(w, 0, r), (size_t)w->cols);
+        p->kern->to_f32[w->type](f + (size_t)r * w->cols, slm_weight_row(w, 0, r),
+                                 (size_t)w->cols);
     return f;
 }
 
@@ -123,7 +126,8 @@ slm_val slm_value_new(slm_prog *p, slm_val like, int width, enum slm_dtype type)
 {
     if (p->err.code)
         return -1;
-    if (slm_grow(p->rt, SLM_MEM_GRAPH, (void **)&p->value, p->n_values, &p->cap_values, sizeof *p->value))
+    if (slm_grow(p->rt, SLM_MEM_GRAPH, (void **)&p->value, p->n_values, &p->cap_values,
+                 sizeof *p->value))
         return slm_emit_fail(p, SLM_E_NOMEM, "out of memory for a program's values");
     slm_val v = (slm_val)p->n_values++;
     struct value *x = &p->value[v];
@@ -143,7 +147,8 @@ struct node *slm_node_new(slm_prog *p, enum op op, slm_val out, slm_val in0, slm
 {
     if (p->err.code)
         return NULL;
-    if (slm_grow(p->rt, SLM_MEM_GRAPH, (void **)&p->node, p->n_nodes, &p->cap_nodes, sizeof *p->node)) {
+    if (slm_grow(p->rt, SLM_MEM_GRAPH, (void **)&p->node, p->n_nodes, &p->cap_nodes,
+                 sizeof *p->node)) {
         slm_emit_fail(p, SLM_E_NOMEM, "out of memory for a program's nodes");
         return NULL;
     }
@@ -180,8 +185,8 @@ slm_val slm_emit_view(slm_prog *p, slm_val x, int col, int width)
         return -1;
     SLM_ASSERT(p->value[x].type == SLM_F32);
     if (col < 0 || width < 1 || width > p->value[x].width - col)
-        return slm_emit_fail(p, SLM_E_FORMAT, "columns %d to %d of a value %d wide", col, col + width,
-                             p->value[x].width);
+        return slm_emit_fail(p, SLM_E_FORMAT, "columns %d to %d of a value %d wide", col,
+                             col + width, p->value[x].width);
     slm_val v = slm_value_new(p, x, width, SLM_F32);
     if (v < 0)
         return -1;

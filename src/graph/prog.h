@@ -1,7 +1,8 @@
-/* Private to the graph room: what a program is made of. Values are matrices in one planned block;
- * a node reads up to four of them and writes one. All shapes are settled while emitting, so op
- * functions compute without checks. Op functions run on every thread at once, (ith, nth) telling
- * which part is theirs; a part is never a part of a sum, so bits do not depend on nth. */
+/* Private to the graph room: what a program is made of. Values are matrices in one planned
+ * block; a node reads up to four of them and writes one. All shapes are settled while emitting,
+ * so op functions compute without checks. Op functions run on every thread at once, (ith, nth)
+ * telling which part is theirs; a part is never a part of a sum, so bits do not depend on nth.
+ */
 #ifndef SLM_GRAPH_PROG_H
 #define SLM_GRAPH_PROG_H
 
@@ -10,7 +11,9 @@
 #include "graph/graph.h"
 #include "kernels/kernels.h"
 
-#define COLS 64 /* cut of columns between threads: above any kernel's unrolling, so tails do not move */
+#define COLS                                                                                   \
+    64 /* cut of columns between threads: above any kernel's unrolling, so tails do not move   \
+        */
 
 enum op {
 #define OP(name, stem, flags) OP_##name,
@@ -22,13 +25,18 @@ enum op {
 };
 
 struct node;
-typedef void slm_op_fn(slm_prog *p, const struct node *n, const struct slm_run *run, int ith, int nth);
+typedef void slm_op_fn(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                       int nth);
 
 /* What an op lets the planner do, and what its backward reads. */
 enum {
-    SAVE_IN0 = 1, SAVE_IN1 = 2, SAVE_IN2 = 4, SAVE_IN3 = 8, SAVE_OUT = 16,
-    IN_PLACE = 32,  /* out may be in[0] */
-    NO_GRAD = 64    /* nothing flows back through it: no bwd is fine */
+    SAVE_IN0 = 1,
+    SAVE_IN1 = 2,
+    SAVE_IN2 = 4,
+    SAVE_IN3 = 8,
+    SAVE_OUT = 16,
+    IN_PLACE = 32, /* out may be in[0] */
+    NO_GRAD = 64   /* nothing flows back through it: no bwd is fine */
 };
 struct op_row {
     const char *name;
@@ -38,19 +46,19 @@ struct op_row {
 extern const struct op_row slm_ops[OP_COUNT];
 
 struct value {
-    int root;             /* itself, or the value that a view shows columns of */
+    int root; /* itself, or the value that a view shows columns of */
     int col, width;
-    int per_token;        /* rows a token */
-    bool gathered;        /* rows counted by run.n_out */
-    bool keep, grad_on;   /* grad_on: training plans a gradient */
-    enum slm_dtype type;  /* F32, or what a cast made */
-    size_t row_bytes;     /* from row to row */
-    int made, used;       /* nodes: by which, last read by which */
-    int home;             /* root whose memory it lives in (work in place), else itself */
-    int from, to;         /* steps of the run in which the memory must hold */
-    size_t at, grad_at;   /* offsets in the block */
+    int per_token;       /* rows a token */
+    bool gathered;       /* rows counted by run.n_out */
+    bool keep, grad_on;  /* grad_on: training plans a gradient */
+    enum slm_dtype type; /* F32, or what a cast made */
+    size_t row_bytes;    /* from row to row */
+    int made, used;      /* nodes: by which, last read by which */
+    int home;            /* root whose memory it lives in (work in place), else itself */
+    int from, to;        /* steps of the run in which the memory must hold */
+    size_t at, grad_at;  /* offsets in the block */
     int grad_from, grad_to;
-    int zero_next;        /* list of gradients that start with the same node */
+    int zero_next; /* list of gradients that start with the same node */
     uint8_t *data;
     float *grad;
 };
@@ -61,16 +69,16 @@ struct node {
     slm_val out, in[4];
     const struct slm_weight *w, *b;
     struct slm_lora lora;
-    const float *vec, *vec2; /* vectors of w and b as float32 */
+    const float *vec, *vec2;   /* vectors of w and b as float32 */
     float *gw, *gb, *ga, *glb; /* gradients asked for, of w, b, lora a and b */
-    int i[6];               /* typed by op: see the emit function */
+    int i[6];                  /* typed by op: see the emit function */
     float f[3];
     const float *table[2];
-    bool shared;            /* uses the shared scratch */
-    bool barrier;           /* threads must meet before it */
+    bool shared;  /* uses the shared scratch */
+    bool barrier; /* threads must meet before it */
     bool in_place;
-    int zero_first;         /* gradients to clear before its backward */
-    atomic_int ticket;      /* work handed out so far, where an op shares by asking */
+    int zero_first;    /* gradients to clear before its backward */
+    atomic_int ticket; /* work handed out so far, where an op shares by asking */
 };
 
 struct slm_prog {
@@ -83,14 +91,14 @@ struct slm_prog {
     struct node *node;
     size_t n_nodes, cap_nodes;
     int layer;
-    slm_err err;            /* the first thing that emitting found wrong */
+    slm_err err; /* the first thing that emitting found wrong */
     uint8_t *block;
     size_t block_bytes;
     size_t shared_need, thread_need, shared_at, thread_at; /* scratch */
-    int *segment;           /* (max_rows + 1) first rows of this run's stretches of one stream */
+    int *segment; /* (max_rows + 1) first rows of this run's stretches of one stream */
     int n_segments;
     double loss;
-    int loss_count;         /* targets that counted */
+    int loss_count; /* targets that counted */
     slm_tap_fn *tap;
     void *tap_arg;
     float seed;
@@ -102,7 +110,8 @@ struct slm_prog {
 
 /* What a new value looks like: `like`'s rows, another width and type. */
 slm_val slm_value_new(slm_prog *p, slm_val like, int width, enum slm_dtype type);
-/* Appends a node that makes `out` from in0 and in1 (negative: none); NULL when emitting failed. */
+/* Appends a node that makes `out` from in0 and in1 (negative: none); NULL when emitting failed.
+ */
 struct node *slm_node_new(slm_prog *p, enum op op, slm_val out, slm_val in0, slm_val in1);
 void slm_node_input(slm_prog *p, struct node *n, int i, slm_val v);
 /* Remembers the first failure; gives -1. */
@@ -118,7 +127,10 @@ void slm_emit_scratch(slm_prog *p, size_t shared, size_t thread);
 
 /* ---- computing ---- */
 
-static inline const struct value *slm_value_of(const slm_prog *p, slm_val v) { return &p->value[v]; }
+static inline const struct value *slm_value_of(const slm_prog *p, slm_val v)
+{
+    return &p->value[v];
+}
 static inline int slm_value_rows(const slm_prog *p, slm_val v, const struct slm_run *run)
 {
     const struct value *x = &p->value[v];
@@ -133,7 +145,10 @@ static inline float *slm_row(const slm_prog *p, slm_val v, int r)
     const struct value *x = &p->value[v];
     return (float *)(void *)(x->data + (size_t)r * x->row_bytes);
 }
-static inline size_t slm_ld(const slm_prog *p, slm_val v) { return p->value[v].row_bytes / sizeof(float); }
+static inline size_t slm_ld(const slm_prog *p, slm_val v)
+{
+    return p->value[v].row_bytes / sizeof(float);
+}
 static inline float *slm_grad_row(const slm_prog *p, slm_val v, int r)
 {
     return p->value[v].grad + (size_t)r * (p->value[v].row_bytes / sizeof(float));
@@ -149,9 +164,12 @@ static inline const uint8_t *slm_weight_row(const struct slm_weight *w, int part
 }
 static inline size_t slm_round(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
 
-/* A thread's part of a matrix that is worked on element by element: rows while there are enough of
- * them, else columns. */
-struct slm_part { int r0, r1; size_t c0, c1; };
+/* A thread's part of a matrix that is worked on element by element: rows while there are enough
+ * of them, else columns. */
+struct slm_part {
+    int r0, r1;
+    size_t c0, c1;
+};
 struct slm_part slm_part_of(int rows, int width, int ith, int nth);
 
 int slm_plan_layout(slm_prog *p, slm_err *err); /* plan.c */

@@ -1,6 +1,6 @@
-/* Sums of rows over the lanes of a vec_*.h: what attention's values and every gradient are made of.
- * A tile of y stays in registers while all rows of w pass; each element is added to in the order of
- * the rows by one fused step a row, as axpy does, so tiles change no bit. */
+/* Sums of rows over the lanes of a vec_*.h: what attention's values and every gradient are made
+ * of. A tile of y stays in registers while all rows of w pass; each element is added to in the
+ * order of the rows by one fused step a row, as axpy does, so tiles change no bit. */
 
 #define RV 4 /* vectors of columns in a tile */
 
@@ -14,48 +14,58 @@ FOLD void rows_tile(const struct slm_rows *m, int i0, size_t e, int xr, int vecs
     UNROLL
     for (int i = 0; i < xr; i++)
         UNROLL
-        for (int v = 0; v < vecs; v++)
-            s[i][v] = n < VN ? vf_loadn(y + (size_t)i * ldy, n) : vf_load(y + (size_t)i * ldy + v * VN);
+    for (int v = 0; v < vecs; v++)
+        s[i][v] =
+            n < VN ? vf_loadn(y + (size_t)i * ldy, n) : vf_load(y + (size_t)i * ldy + v * VN);
     for (int j = 0; j < m->nw; j++, w += ldw, a += aj) {
         vf r[RV];
         UNROLL
-        for (int v = 0; v < vecs; v++) r[v] = n < VN ? vf_loadn(w, n) : vf_load(w + v * VN);
+        for (int v = 0; v < vecs; v++)
+            r[v] = n < VN ? vf_loadn(w, n) : vf_load(w + v * VN);
         UNROLL
         for (int i = 0; i < xr; i++) {
             vf f = vf_set1(a[(size_t)i * ai]);
             UNROLL
-            for (int v = 0; v < vecs; v++) s[i][v] = vf_fma(f, r[v], s[i][v]);
+            for (int v = 0; v < vecs; v++)
+                s[i][v] = vf_fma(f, r[v], s[i][v]);
         }
     }
     UNROLL
     for (int i = 0; i < xr; i++)
         UNROLL
-        for (int v = 0; v < vecs; v++) {
-            if (n < VN)
-                vf_storen(y + (size_t)i * ldy, s[i][v], n);
-            else
-                vf_store(y + (size_t)i * ldy + v * VN, s[i][v]);
-        }
+    for (int v = 0; v < vecs; v++) {
+        if (n < VN)
+            vf_storen(y + (size_t)i * ldy, s[i][v], n);
+        else
+            vf_store(y + (size_t)i * ldy + v * VN, s[i][v]);
+    }
 }
 
 static __attribute__((noinline)) void rows_wide(const struct slm_rows *m, size_t e)
 {
     int i = 0;
-    for (; i + XR <= m->ny; i += XR) rows_tile(m, i, e, XR, RV, VN);
-    for (; i + 2 <= m->ny; i += 2) rows_tile(m, i, e, 2, RV, VN);
-    for (; i < m->ny; i++) rows_tile(m, i, e, 1, RV, VN);
+    for (; i + XR <= m->ny; i += XR)
+        rows_tile(m, i, e, XR, RV, VN);
+    for (; i + 2 <= m->ny; i += 2)
+        rows_tile(m, i, e, 2, RV, VN);
+    for (; i < m->ny; i++)
+        rows_tile(m, i, e, 1, RV, VN);
 }
 
 static __attribute__((noinline)) void rows_narrow(const struct slm_rows *m, size_t e, size_t n)
 {
     int i = 0;
-    for (; i + 2 <= m->ny; i += 2) rows_tile(m, i, e, 2, 1, n);
-    for (; i < m->ny; i++) rows_tile(m, i, e, 1, 1, n);
+    for (; i + 2 <= m->ny; i += 2)
+        rows_tile(m, i, e, 2, 1, n);
+    for (; i < m->ny; i++)
+        rows_tile(m, i, e, 1, 1, n);
 }
 
 static void add_rows(const struct slm_rows *m)
 {
     size_t e = 0;
-    for (; e + RV * VN <= m->k; e += RV * VN) rows_wide(m, e);
-    for (; e < m->k; e += VN) rows_narrow(m, e, m->k - e < VN ? m->k - e : VN);
+    for (; e + RV * VN <= m->k; e += RV * VN)
+        rows_wide(m, e);
+    for (; e < m->k; e += VN)
+        rows_narrow(m, e, m->k - e < VN ? m->k - e : VN);
 }

@@ -1,7 +1,8 @@
-/* Every op with a backward against finite differences, alone and in a block with everything in it.
- * A case builds a program from an embedded input; its result goes into a cross-entropy. The
- * difference is the five-point one, whose error is of the fourth order, so that steps may be large
- * enough for float32's rounding. Every gradient must also be the same bits on 1 and 3 threads. */
+/* Every op with a backward against finite differences, alone and in a block with everything in
+ * it. A case builds a program from an embedded input; its result goes into a cross-entropy. The
+ * difference is the five-point one, whose error is of the fourth order, so that steps may be
+ * large enough for float32's rounding. Every gradient must also be the same bits on 1 and 3
+ * threads. */
 #include "toy.h"
 
 #include <stdio.h>
@@ -16,8 +17,9 @@ struct bench {
     const struct slm_weight *wanted[40];
     float *grad[40];
     int n_wanted, vocab;
-    slm_val route;      /* negative: none */
-    int choice[2 * ROWS]; /* experts chosen at the point: a step that changes one leaves the smooth part */
+    slm_val route;        /* negative: none */
+    int choice[2 * ROWS]; /* experts chosen at the point: a step that changes one leaves the
+                             smooth part */
     int32_t ids[ROWS], pos[ROWS], stream[ROWS], target[ROWS];
     struct slm_run run;
 };
@@ -38,7 +40,8 @@ static const struct slm_weight *vector(struct bench *b, int rows, int cols)
 }
 static slm_val input(struct bench *b, int width)
 {
-    return slm_emit_embed(b->p, want(b, toy_parts(&b->t, SLM_F32, 1, b->vocab, width, 1.0f)), 1.3f);
+    return slm_emit_embed(b->p, want(b, toy_parts(&b->t, SLM_F32, 1, b->vocab, width, 1.0f)),
+                          1.3f);
 }
 
 /* ---- the cases: each gives the value whose cross-entropy is taken ---- */
@@ -105,11 +108,18 @@ static slm_val do_rope(struct bench *b, int w, bool pairs)
 }
 static slm_val do_rope_half(struct bench *b, int w) { return do_rope(b, w, false); }
 static slm_val do_rope_pair(struct bench *b, int w) { return do_rope(b, w, true); }
-static slm_val do_temper(struct bench *b, int w) { return slm_emit_temper(b->p, input(b, w), 0.4f, 2); }
+static slm_val do_temper(struct bench *b, int w)
+{
+    return slm_emit_temper(b->p, input(b, w), 0.4f, 2);
+}
 
 static slm_val do_attention(struct bench *b, int w, int group, int window, float cap)
 {
-    struct slm_attn a = {.heads = 2 * group, .kv_heads = 2, .width = w, .scale = 0.4f, .cap = cap,
+    struct slm_attn a = {.heads = 2 * group,
+                         .kv_heads = 2,
+                         .width = w,
+                         .scale = 0.4f,
+                         .cap = cap,
                          .window = window};
     slm_val x = input(b, (2 * group + 4) * w);
     return slm_emit_attention(b->p, slm_emit_view(b->p, x, 0, 2 * group * w),
@@ -124,22 +134,36 @@ static slm_val do_attn_cap(struct bench *b, int w) { return do_attention(b, w, 2
 static slm_val do_glu(struct bench *b, int w)
 {
     slm_val x = input(b, 2 * w);
-    return slm_emit_glu(b->p, slm_emit_view(b->p, x, 0, w), slm_emit_view(b->p, x, w, w), SLM_ACT_SILU);
+    return slm_emit_glu(b->p, slm_emit_view(b->p, x, 0, w), slm_emit_view(b->p, x, w, w),
+                        SLM_ACT_SILU);
 }
 static slm_val do_geglu(struct bench *b, int w)
 {
     slm_val x = input(b, 2 * w);
-    return slm_emit_glu(b->p, slm_emit_view(b->p, x, 0, w), slm_emit_view(b->p, x, w, w), SLM_ACT_GELU_TANH);
+    return slm_emit_glu(b->p, slm_emit_view(b->p, x, 0, w), slm_emit_view(b->p, x, w, w),
+                        SLM_ACT_GELU_TANH);
 }
-static slm_val do_gelu(struct bench *b, int w) { return slm_emit_act(b->p, input(b, w), SLM_ACT_GELU_TANH); }
-static slm_val do_silu(struct bench *b, int w) { return slm_emit_act(b->p, input(b, w), SLM_ACT_SILU); }
+static slm_val do_gelu(struct bench *b, int w)
+{
+    return slm_emit_act(b->p, input(b, w), SLM_ACT_GELU_TANH);
+}
+static slm_val do_silu(struct bench *b, int w)
+{
+    return slm_emit_act(b->p, input(b, w), SLM_ACT_SILU);
+}
 static slm_val do_add(struct bench *b, int w)
 {
     slm_val x = input(b, w);
     return slm_emit_add(b->p, slm_emit_add(b->p, x, input(b, w)), x);
 }
-static slm_val do_scale(struct bench *b, int w) { return slm_emit_scale(b->p, input(b, w), -0.7f); }
-static slm_val do_softcap(struct bench *b, int w) { return slm_emit_softcap(b->p, input(b, w), 1.7f); }
+static slm_val do_scale(struct bench *b, int w)
+{
+    return slm_emit_scale(b->p, input(b, w), -0.7f);
+}
+static slm_val do_softcap(struct bench *b, int w)
+{
+    return slm_emit_softcap(b->p, input(b, w), 1.7f);
+}
 static slm_val do_gather(struct bench *b, int w) { return slm_emit_gather(b->p, input(b, w)); }
 
 static slm_val do_experts(struct bench *b, int w)
@@ -147,17 +171,28 @@ static slm_val do_experts(struct bench *b, int w)
     slm_val x = input(b, w);
     struct slm_linear r = {matrix(b, 4, w), NULL, NULL};
     slm_val route = slm_emit_route(b->p, slm_emit_linear(b->p, x, &r), 2);
-    slm_val h = slm_emit_linear_expert(b->p, x, route, want(b, toy_parts(&b->t, SLM_F32, 4, w + 2, w, 0.4f)));
+    slm_val h = slm_emit_linear_expert(b->p, x, route,
+                                       want(b, toy_parts(&b->t, SLM_F32, 4, w + 2, w, 0.4f)));
     b->route = route;
     slm_prog_keep(b->p, route);
-    slm_val y = slm_emit_linear_expert(b->p, h, route, want(b, toy_parts(&b->t, SLM_F32, 4, w, w + 2, 0.4f)));
+    slm_val y = slm_emit_linear_expert(b->p, h, route,
+                                       want(b, toy_parts(&b->t, SLM_F32, 4, w, w + 2, 0.4f)));
     return slm_emit_mix(b->p, y, route);
 }
 
 static slm_val do_block(struct bench *b, int w)
 {
-    struct toy_model m = {.vocab = b->vocab, .d = w + 3, .heads = 4, .kv_heads = 2, .c = 6, .ff = w + 5,
-                          .experts = 4, .chosen = 2, .type = SLM_F32, .lora = true, .pairs = w % 2,
+    struct toy_model m = {.vocab = b->vocab,
+                          .d = w + 3,
+                          .heads = 4,
+                          .kv_heads = 2,
+                          .c = 6,
+                          .ff = w + 5,
+                          .experts = 4,
+                          .chosen = 2,
+                          .type = SLM_F32,
+                          .lora = true,
+                          .pairs = w % 2,
                           .window = {0, 4}};
     static float freq[2][64]; /* outlive the program */
     toy_model_make(&b->t, &m);
@@ -174,10 +209,15 @@ static slm_val do_block(struct bench *b, int w)
     for (int i = 0; i < b->t.n; i++)
         if (b->t.weight[i].type == SLM_F32)
             want(b, &b->t.weight[i]);
-    return slm_emit_softcap(b->p, slm_emit_linear(b->p, slm_emit_norm(b->p, x, &norm), &out), 5.0f);
+    return slm_emit_softcap(b->p, slm_emit_linear(b->p, slm_emit_norm(b->p, x, &norm), &out),
+                            5.0f);
 }
 
-static const struct { const char *name; case_fn *fn; int width[3]; } cases[] = {
+static const struct {
+    const char *name;
+    case_fn *fn;
+    int width[3];
+} cases[] = {
     {"embed", do_embed, {5, 33, 0}},
     {"position", do_position, {5, 17, 0}},
     {"norm rms", do_rms, {7, 64, 0}},
@@ -224,7 +264,8 @@ static void bench_open(struct bench *b, int threads, case_fn *fn, int width)
     toy_open(&b->t, threads, NULL);
     b->vocab = 11;
     b->route = -1;
-    struct slm_prog_opts o = {.max_rows = ROWS, .max_out = ROWS, .max_keys = ROWS, .train = true};
+    struct slm_prog_opts o = {
+        .max_rows = ROWS, .max_out = ROWS, .max_keys = ROWS, .train = true};
     assert_int_equal(slm_prog_new(&b->p, b->t.rt, &o, &err), 0);
     slm_val y = fn(b, width);
     slm_emit_cross_entropy(b->p, y);
@@ -238,8 +279,14 @@ static void bench_open(struct bench *b, int threads, case_fn *fn, int width)
         b->target[r] = r == 2 ? -1 : (r * 5 + 1) % b->p->value[y].width;
     }
     static const uint8_t sets[2] = {0, 1};
-    b->run = (struct slm_run){.rows = ROWS, .ids = b->ids, .pos = b->pos, .stream = b->stream, .n_streams = 2,
-                              .rope_set = sets, .target = b->target, .out = gathered ? out : NULL,
+    b->run = (struct slm_run){.rows = ROWS,
+                              .ids = b->ids,
+                              .pos = b->pos,
+                              .stream = b->stream,
+                              .n_streams = 2,
+                              .rope_set = sets,
+                              .target = b->target,
+                              .out = gathered ? out : NULL,
                               .n_out = gathered ? 5 : 0};
     for (int i = 0; i < b->n_wanted; i++) {
         const struct slm_weight *w = b->wanted[i];
@@ -276,7 +323,8 @@ static double slope_at(struct bench *b, float *x, float h)
 {
     float v = *x;
     volatile float a = v + h, c = v - h, d = v + 2 * h, e = v - 2 * h; /* steps as stored */
-    double near = loss_with(b, x, a) - loss_with(b, x, c), far = loss_with(b, x, d) - loss_with(b, x, e);
+    double near = loss_with(b, x, a) - loss_with(b, x, c),
+           far = loss_with(b, x, d) - loss_with(b, x, e);
     double h1 = ((double)a - (double)c) / 2, h2 = ((double)d - (double)e) / 2;
     return (4 * near / (2 * h1) - far / (2 * h2)) / 3;
 }
@@ -292,7 +340,8 @@ static void check_weight(struct bench *b, int i, const char *name, int width)
         most = fmax(most, fabs((double)b->grad[i][j]));
     for (size_t j = 0; j < n; j += step) {
         double d = fabs(slope_at(b, x + j, STEP) - (double)b->grad[i][j]);
-        if (isnan(d)) /* a shorter step may stay with the same experts; its rounding weighs more */
+        if (isnan(d)) /* a shorter step may stay with the same experts; its rounding weighs more
+                       */
             d = fabs(slope_at(b, x + j, STEP / 4) - (double)b->grad[i][j]) - 1e-4;
         tried++;
         kinks += isnan(d);
@@ -302,10 +351,13 @@ static void check_weight(struct bench *b, int i, const char *name, int width)
         }
     }
     if (kinks * 4 > tried * 3)
-        fail_msg("%s, width %d, weight %d: %zu steps of %zu change the experts", name, width, i, kinks, tried);
+        fail_msg("%s, width %d, weight %d: %zu steps of %zu change the experts", name, width, i,
+                 kinks, tried);
     if (worst > 1e-3 * most + 4e-5)
-        fail_msg("%s, width %d, weight %d (%d x %d x %d): element %zu: %g by backward, %g off (largest %g)",
-                 name, width, i, w->parts, w->rows, w->cols, where, (double)b->grad[i][where], worst, most);
+        fail_msg("%s, width %d, weight %d (%d x %d x %d): element %zu: %g by backward, %g off "
+                 "(largest %g)",
+                 name, width, i, w->parts, w->rows, w->cols, where, (double)b->grad[i][where],
+                 worst, most);
 }
 
 static void every_op(void **state)
@@ -318,8 +370,10 @@ static void every_op(void **state)
             bench_open(&three, 3, cases[c].fn, cases[c].width[k]);
             for (int i = 0; i < one.n_wanted; i++) {
                 const struct slm_weight *w = one.wanted[i];
-                if (memcmp(one.grad[i], three.grad[i], (size_t)w->parts * w->rows * w->cols * sizeof(float)))
-                    fail_msg("%s, width %d: weight %d differs on 3 threads", cases[c].name, cases[c].width[k], i);
+                if (memcmp(one.grad[i], three.grad[i],
+                           (size_t)w->parts * w->rows * w->cols * sizeof(float)))
+                    fail_msg("%s, width %d: weight %d differs on 3 threads", cases[c].name,
+                             cases[c].width[k], i);
                 check_weight(&one, i, cases[c].name, cases[c].width[k]);
             }
             bench_close(&one);
@@ -328,7 +382,8 @@ static void every_op(void **state)
     }
 }
 
-/* Eight runs of one sequence each add up to the bits of one run of eight, where the loss is a sum. */
+/* Eight runs of one sequence each add up to the bits of one run of eight, where the loss is a
+ * sum. */
 static void gradients_add(void **state)
 {
     (void)state;
@@ -345,7 +400,11 @@ static void gradients_add(void **state)
     memcpy(whole, b.grad[0], n * sizeof *whole);
     memset(b.grad[0], 0, n * sizeof *whole);
     for (int r = 0; r < ROWS; r++) {
-        struct slm_run one = {.rows = 1, .ids = b.ids + r, .pos = b.pos + r, .n_streams = 1, .target = b.target + r};
+        struct slm_run one = {.rows = 1,
+                              .ids = b.ids + r,
+                              .pos = b.pos + r,
+                              .n_streams = 1,
+                              .target = b.target + r};
         slm_prog_run(b.p, &one);
         slm_prog_run_back(b.p, &one, 1.0f);
     }
@@ -356,6 +415,7 @@ static void gradients_add(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_op), cmocka_unit_test(gradients_add)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_op),
+                                       cmocka_unit_test(gradients_add)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* The graph room: bits that must not depend on threads or batches, the planner, views, caches, taps,
- * and programs that must be refused. Gradients are tests/grad's. */
+/* The graph room: bits that must not depend on threads or batches, the planner, views, caches,
+ * taps, and programs that must be refused. Gradients are tests/grad's. */
 #include "toy.h"
 
 #include <stdio.h>
@@ -9,24 +9,32 @@
 
 /* How a sequence is run. */
 struct how {
-    int threads, batch;      /* rows a run */
+    int threads, batch; /* rows a run */
     const char *cpu;
     enum slm_dtype type, kv; /* of weights and cache */
     bool fast, pairs;
-    bool uneven;             /* runs of 1, 2, 3 ... rows */
+    bool uneven; /* runs of 1, 2, 3 ... rows */
     int rope_set;
 };
 
 static struct toy_model model_of(enum slm_dtype type)
 {
     bool wide = slm_dtypes[type].block == 256;
-    return (struct toy_model){.vocab = V, .d = wide ? 256 : 64, .heads = 4, .kv_heads = 2, .c = wide ? 64 : 32,
-                              .ff = wide ? 256 : 96, .experts = 4, .chosen = 2, .type = type, .lora = true,
+    return (struct toy_model){.vocab = V,
+                              .d = wide ? 256 : 64,
+                              .heads = 4,
+                              .kv_heads = 2,
+                              .c = wide ? 64 : 32,
+                              .ff = wide ? 256 : 96,
+                              .experts = 4,
+                              .chosen = 2,
+                              .type = type,
+                              .lora = true,
                               .window = {0, 5}};
 }
 
-static void open_cache(struct slm_kv *kv, struct toy *t, const struct toy_model *m, enum slm_dtype type,
-                       int context, int max_rows)
+static void open_cache(struct slm_kv *kv, struct toy *t, const struct toy_model *m,
+                       enum slm_dtype type, int context, int max_rows)
 {
     int heads[2] = {m->kv_heads, m->kv_heads}, width[2] = {m->c, m->c};
     struct slm_kv_shape s = {2, context, max_rows, type, heads, width, m->window};
@@ -57,8 +65,14 @@ static void logits_of(const struct how *h, float *out)
     for (int i = 0, n = h->uneven ? 1 : h->batch; i < T; i += n, n += h->uneven) {
         n = n < h->batch ? n : h->batch;
         n = n < T - i ? n : T - i;
-        struct slm_run r = {.rows = n, .ids = ids + i, .pos = pos + i, .n_streams = 1, .kv = &kvs,
-                            .rope_set = &set, .out = rows, .n_out = n};
+        struct slm_run r = {.rows = n,
+                            .ids = ids + i,
+                            .pos = pos + i,
+                            .n_streams = 1,
+                            .kv = &kvs,
+                            .rope_set = &set,
+                            .out = rows,
+                            .n_out = n};
         size_t ld;
         slm_prog_run(p, &r);
         const float *v = slm_prog_value(p, m.logits, &ld);
@@ -85,8 +99,8 @@ static void expect_same(const struct how *a, const struct how *b, const char *wh
 static const enum slm_dtype weight_types[] = {SLM_F32, SLM_F16, SLM_BF16, SLM_Q8_0, SLM_Q4_0};
 static const enum slm_dtype cache_types[] = {SLM_F32, SLM_F16, SLM_BF16, SLM_Q8_0, SLM_Q4_0};
 
-/* One thread, two and three; and all at once, row by row, in uneven runs: the same bits at every
- * level this CPU has. */
+/* One thread, two and three; and all at once, row by row, in uneven runs: the same bits at
+ * every level this CPU has. */
 static void any_split_same_bits(void **state)
 {
     (void)state;
@@ -95,8 +109,13 @@ static void any_split_same_bits(void **state)
     for (int l = 0; slm_runtime_cpu_level_at(t.rt, l); l++) {
         const char *cpu = slm_runtime_cpu_level_at(t.rt, l);
         for (size_t k = 0; k < 10; k++) {
-            struct how a = {.threads = 1, .batch = T, .cpu = cpu, .type = weight_types[k % 5],
-                            .kv = cache_types[(k + k / 5) % 5], .fast = k >= 5, .pairs = k % 2};
+            struct how a = {.threads = 1,
+                            .batch = T,
+                            .cpu = cpu,
+                            .type = weight_types[k % 5],
+                            .kv = cache_types[(k + k / 5) % 5],
+                            .fast = k >= 5,
+                            .pairs = k % 2};
             struct how b = a;
             b.threads = 2;
             expect_same(&a, &b, "2 threads");
@@ -115,7 +134,8 @@ static void any_split_same_bits(void **state)
     toy_close(&t);
 }
 
-/* Several streams in one run give each what it gets alone; the second rope set belongs to a stream. */
+/* Several streams in one run give each what it gets alone; the second rope set belongs to a
+ * stream. */
 static void streams_do_not_meet(void **state)
 {
     (void)state;
@@ -135,7 +155,8 @@ static void streams_do_not_meet(void **state)
     for (int s = 0; s < 2; s++)
         open_cache(&kv[s], &t, &m, SLM_F16, 512, 12);
     int at[2] = {0, 0};
-    while (at[0] < T || at[1] < T) { /* stream 1 comes first in the run and takes longer steps */
+    while (at[0] < T ||
+           at[1] < T) { /* stream 1 comes first in the run and takes longer steps */
         int32_t ids[12], pos[12], stream[12], out[12];
         uint8_t set[2] = {0, 1};
         int n = 0, from[2] = {at[0], at[1]}, first[2] = {0, 0};
@@ -148,14 +169,22 @@ static void streams_do_not_meet(void **state)
                 out[n] = n;
             }
         }
-        struct slm_run r = {.rows = n, .ids = ids, .pos = pos, .stream = stream, .n_streams = 2, .kv = kvs,
-                            .rope_set = set, .out = out, .n_out = n};
+        struct slm_run r = {.rows = n,
+                            .ids = ids,
+                            .pos = pos,
+                            .stream = stream,
+                            .n_streams = 2,
+                            .kv = kvs,
+                            .rope_set = set,
+                            .out = out,
+                            .n_out = n};
         size_t ld;
         slm_prog_run(p, &r);
         const float *v = slm_prog_value(p, m.logits, &ld);
         for (int s = 0; s < 2; s++)
             for (int i = from[s]; i < at[s]; i++)
-                assert_memory_equal(v + (size_t)(first[s] + i - from[s]) * ld, alone[s] + i * V, V * sizeof *v);
+                assert_memory_equal(v + (size_t)(first[s] + i - from[s]) * ld, alone[s] + i * V,
+                                    V * sizeof *v);
     }
     for (int s = 0; s < 2; s++)
         slm_kv_release(&kv[s]);
@@ -194,7 +223,13 @@ static void rings_turn(void **state)
         }
         last = n - 1;
         for (int k = 0; k < 2; k++) {
-            struct slm_run r = {.rows = n, .ids = ids, .pos = pos, .n_streams = 1, .kv = &kvs[k], .out = &last, .n_out = 1};
+            struct slm_run r = {.rows = n,
+                                .ids = ids,
+                                .pos = pos,
+                                .n_streams = 1,
+                                .kv = &kvs[k],
+                                .out = &last,
+                                .n_out = 1};
             for (int i = 0; i < n; i++)
                 pos[i] = at + i;
             slm_prog_run(p, &r);
@@ -240,7 +275,8 @@ static void cache_or_none(void **state)
 
 static bool together(int a0, int a1, int b0, int b1) { return a0 <= b1 && b0 <= a1; }
 
-/* Every pair of blocks that live at once must lie apart; looked at from the nodes, not the plan. */
+/* Every pair of blocks that live at once must lie apart; looked at from the nodes, not the
+ * plan. */
 static void check_plan(const slm_prog *p)
 {
     int n = (int)p->n_nodes;
@@ -255,21 +291,24 @@ static void check_plan(const slm_prog *p)
                 end[k] = p->value[v].made;
                 for (int i = 0; i < n; i++)
                     for (int j = 0; j < 4; j++)
-                        if (p->node[i].in[j] >= 0 && p->value[p->node[i].in[j]].root == v && i > end[k])
+                        if (p->node[i].in[j] >= 0 && p->value[p->node[i].in[j]].root == v &&
+                            i > end[k])
                             end[k] = i;
                 if (p->value[v].keep)
                     end[k] = 2 * n;
             }
-            size_t xs = (size_t)slm_value_max_rows(p, x) * x->row_bytes, ys = (size_t)slm_value_max_rows(p, y) * y->row_bytes;
-            if (together(x->made, end[0], y->made, end[1]) && x->data < y->data + ys && y->data < x->data + xs)
+            size_t xs = (size_t)slm_value_max_rows(p, x) * x->row_bytes,
+                   ys = (size_t)slm_value_max_rows(p, y) * y->row_bytes;
+            if (together(x->made, end[0], y->made, end[1]) && x->data < y->data + ys &&
+                y->data < x->data + xs)
                 fail_msg("values %zu and %zu overlap", a, b);
             assert_true(x->data >= p->block && x->data + xs <= p->block + p->shared_at);
         }
     }
 }
 
-/* In training, what backward reads must stand untouched until it has: everything is filled with the
- * node's number when made, and looked at when read. */
+/* In training, what backward reads must stand untouched until it has: everything is filled with
+ * the node's number when made, and looked at when read. */
 static void check_training_plan(const slm_prog *p)
 {
     for (size_t i = 0; i < p->n_nodes; i++) {
@@ -282,7 +321,8 @@ static void check_training_plan(const slm_prog *p)
             const struct value *x = &p->value[p->value[v].root];
             size_t xs = (size_t)slm_value_max_rows(p, x) * x->row_bytes;
             const uint8_t *x0 = p->block + x->at;
-            for (size_t j = 0; j < p->n_nodes; j++) { /* written after x was made, before i goes back */
+            for (size_t j = 0; j < p->n_nodes;
+                 j++) { /* written after x was made, before i goes back */
                 const struct node *e = &p->node[j];
                 if (e->out < 0 || (int)j <= x->made)
                     continue;
@@ -290,7 +330,8 @@ static void check_training_plan(const slm_prog *p)
                 size_t ys = (size_t)slm_value_max_rows(p, y) * y->row_bytes;
                 const uint8_t *y0 = p->block + y->at;
                 assert_true(y0 >= x0 + xs || x0 >= y0 + ys);
-                if (j > i && y->grad_on) { /* its gradient is cleared and summed up before i goes back */
+                if (j > i &&
+                    y->grad_on) { /* its gradient is cleared and summed up before i goes back */
                     const uint8_t *g0 = p->block + y->grad_at;
                     assert_true(g0 >= x0 + xs || x0 >= g0 + ys);
                 }
@@ -336,7 +377,13 @@ static void nothing_is_allocated(void **state)
     slm_runtime_memory(t.rt, &before);
     for (int i = 0; i < 64; i++) {
         int32_t id = i % V, pos = i, out = 0;
-        struct slm_run r = {.rows = 1, .ids = &id, .pos = &pos, .n_streams = 1, .kv = &kvs, .out = &out, .n_out = i % 2};
+        struct slm_run r = {.rows = 1,
+                            .ids = &id,
+                            .pos = &pos,
+                            .n_streams = 1,
+                            .kv = &kvs,
+                            .out = &out,
+                            .n_out = i % 2};
         slm_prog_run(p, &r);
     }
     slm_runtime_memory(t.rt, &after);
@@ -414,7 +461,8 @@ static void views_are_columns(void **state)
     struct slm_prog_opts o = {6, 6, 6, false, false, false};
     assert_int_equal(slm_prog_new(&p, t.rt, &o, &err), 0);
     slm_val x = slm_emit_embed(p, e, 1.0f);
-    slm_val a = slm_emit_view(p, slm_emit_view(p, x, 5, 30), 3, 20), b = slm_emit_view(p, x, 0, 20);
+    slm_val a = slm_emit_view(p, slm_emit_view(p, x, 5, 30), 3, 20),
+            b = slm_emit_view(p, x, 0, 20);
     slm_val s = slm_emit_add(p, a, b);
     slm_val g = slm_emit_glu(p, b, a, SLM_ACT_SILU);
     slm_prog_keep(p, s);
@@ -450,9 +498,11 @@ static void attention_is_softmax(void **state)
     struct slm_prog_opts o = {ROWS, 1, ROWS, false, false, false};
     assert_int_equal(slm_prog_new(&p, t.rt, &o, &err), 0);
     slm_val x = slm_emit_embed(p, e, 1.0f);
-    struct slm_attn d = {.heads = H, .kv_heads = K, .width = C, .scale = 0.3f, .cap = 6.0f, .window = 600};
-    slm_val y = slm_emit_attention(p, slm_emit_view(p, x, 0, H * C), slm_emit_view(p, x, H * C, K * C),
-                                   slm_emit_view(p, x, (H + K) * C, K * C), &d);
+    struct slm_attn d = {
+        .heads = H, .kv_heads = K, .width = C, .scale = 0.3f, .cap = 6.0f, .window = 600};
+    slm_val y =
+        slm_emit_attention(p, slm_emit_view(p, x, 0, H * C), slm_emit_view(p, x, H * C, K * C),
+                           slm_emit_view(p, x, (H + K) * C, K * C), &d);
     slm_prog_keep(p, y);
     assert_int_equal(slm_prog_plan(p, &err), 0);
     static int32_t ids[ROWS], pos[ROWS];
@@ -507,11 +557,13 @@ static void wrong_programs_are_refused(void **state)
     (void)state;
     struct toy t;
     toy_open(&t, 1, NULL);
-    const struct slm_weight *e = toy_weight(&t, SLM_F32, 8, 12), *w = toy_weight(&t, SLM_F32, 6, 10);
+    const struct slm_weight *e = toy_weight(&t, SLM_F32, 8, 12),
+                            *w = toy_weight(&t, SLM_F32, 6, 10);
     struct slm_linear l = {w, NULL, NULL};
     slm_prog *p = fresh(&t, false);
     slm_prog_layer(p, 3);
-    slm_emit_scale(p, slm_emit_linear(p, slm_emit_embed(p, e, 1), &l), 2); /* emits after a failure are fine */
+    slm_emit_scale(p, slm_emit_linear(p, slm_emit_embed(p, e, 1), &l),
+                   2); /* emits after a failure are fine */
     expect_refused(p, SLM_E_FORMAT, "layer 3: toy: 10 columns for an input of 12");
     p = fresh(&t, false);
     slm_emit_view(p, slm_emit_embed(p, e, 1), 8, 5);
@@ -551,7 +603,8 @@ static void memory_may_fail(void **state)
         slm_err err;
         struct slm_prog_opts o = {4, 4, 4, false, false, true};
         toy_open(&t, 1, NULL);
-        const struct slm_weight *e = toy_weight(&t, SLM_F16, 8, 12), *b = toy_vector(&t, SLM_F16, 1, 12, 1);
+        const struct slm_weight *e = toy_weight(&t, SLM_F16, 8, 12),
+                                *b = toy_vector(&t, SLM_F16, 1, 12, 1);
         atomic_store(&t.rt->heap.fail_in, n);
         rc = slm_prog_new(&p, t.rt, &o, &err);
         if (!rc) {
