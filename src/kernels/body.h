@@ -1,5 +1,5 @@
-/* Two words to the compiler, for the *_body.h files: small loops that must be unrolled so that their
- * arrays live in registers, and functions whose constant arguments must fold. */
+/* Two words to the compiler, for the *_body.h files: small loops that must be unrolled so that
+ * their arrays live in registers, and functions whose constant arguments must fold. */
 #ifndef SLM_KERN_BODY_H
 #define SLM_KERN_BODY_H
 

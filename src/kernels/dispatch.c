@@ -1,5 +1,5 @@
-/* Fills the kernel table: generic first, complete, then each rung of the ladder that the CPU has and
- * the cap allows, in order, every rung overwriting what it does better. */
+/* Fills the kernel table: generic first, complete, then each rung of the ladder that the CPU
+ * has and the cap allows, in order, every rung overwriting what it does better. */
 #include <string.h>
 
 #include "kernels/kern_fill.h"
@@ -40,6 +40,7 @@ void slm_kern_fill(struct slm_kern *k, const struct slm_cpu *cpu, enum slm_cpu_l
 #if defined(__x86_64__)
         {SLM_CPU_AVX2, slm_kern_fill_avx2},
         {SLM_CPU_AVX2, slm_kern_fill_fast_avx2},
+        {SLM_CPU_AVXVNNI, slm_kern_fill_fast_avxvnni},
         {SLM_CPU_AVX512, slm_kern_fill_avx512},
         {SLM_CPU_AVX512VNNI, slm_kern_fill_fast_avx512vnni},
         {SLM_CPU_AVX512BF16, slm_kern_fill_avx512bf16},
@@ -50,6 +51,7 @@ void slm_kern_fill(struct slm_kern *k, const struct slm_cpu *cpu, enum slm_cpu_l
 #endif
     };
     for (size_t i = 0; i < sizeof rungs / sizeof *rungs; i++)
-        if (rungs[i].level <= top && (rungs[i].level == SLM_CPU_GENERIC || (cpu->has >> rungs[i].level & 1u)))
+        if (rungs[i].level <= top &&
+            (rungs[i].level == SLM_CPU_GENERIC || (cpu->has >> rungs[i].level & 1u)))
             rungs[i].fill(k);
 }

@@ -1,6 +1,6 @@
 /* Element and row kernels over the lanes of a vec_*.h, for any instruction set. exp is Cody and
- * Waite's reduction with the polynomial of Cephes (Moshier), about 1 unit in the last place; results
- * below 2^-125 are 0. */
+ * Waite's reduction with the polynomial of Cephes (Moshier), about 1 unit in the last place;
+ * results below 2^-125 are 0. */
 
 static inline vf vf_exp(vf x)
 {
@@ -48,35 +48,47 @@ static inline vf gelu_v(vf g, vf u)
 }
 
 /* out[i] = EXPR of vectors A and B, at a and b */
-#define EACH2(out, a, b, n, EXPR)                                         \
-    do {                                                                  \
-        size_t e_ = 0;                                                     \
-        for (; e_ + VN <= (n); e_ += VN) {                                  \
-            vf A = vf_load((a) + e_), B = vf_load((b) + e_);                \
-            vf_store((out) + e_, EXPR);                                    \
-        }                                                                 \
-        if (e_ < (n)) {                                                    \
-            vf A = vf_loadn((a) + e_, (n) - e_), B = vf_loadn((b) + e_, (n) - e_); \
-            vf_storen((out) + e_, EXPR, (n) - e_);                          \
-        }                                                                 \
+#define EACH2(out, a, b, n, EXPR)                                                              \
+    do {                                                                                       \
+        size_t e_ = 0;                                                                         \
+        for (; e_ + VN <= (n); e_ += VN) {                                                     \
+            vf A = vf_load((a) + e_), B = vf_load((b) + e_);                                   \
+            vf_store((out) + e_, EXPR);                                                        \
+        }                                                                                      \
+        if (e_ < (n)) {                                                                        \
+            vf A = vf_loadn((a) + e_, (n)-e_), B = vf_loadn((b) + e_, (n)-e_);                 \
+            vf_storen((out) + e_, EXPR, (n)-e_);                                               \
+        }                                                                                      \
     } while (0)
-#define EACH1(out, a, n, EXPR)                             \
-    do {                                                   \
-        size_t e_ = 0;                                      \
-        for (; e_ + VN <= (n); e_ += VN) {                   \
-            vf A = vf_load((a) + e_);                       \
-            vf_store((out) + e_, EXPR);                     \
-        }                                                  \
-        if (e_ < (n)) {                                     \
-            vf A = vf_loadn((a) + e_, (n) - e_);             \
-            vf_storen((out) + e_, EXPR, (n) - e_);           \
-        }                                                  \
+#define EACH1(out, a, n, EXPR)                                                                 \
+    do {                                                                                       \
+        size_t e_ = 0;                                                                         \
+        for (; e_ + VN <= (n); e_ += VN) {                                                     \
+            vf A = vf_load((a) + e_);                                                          \
+            vf_store((out) + e_, EXPR);                                                        \
+        }                                                                                      \
+        if (e_ < (n)) {                                                                        \
+            vf A = vf_loadn((a) + e_, (n)-e_);                                                 \
+            vf_storen((out) + e_, EXPR, (n)-e_);                                               \
+        }                                                                                      \
     } while (0)
 
-static void add(float *out, const float *a, const float *b, size_t n) { EACH2(out, a, b, n, vf_add(A, B)); }
-static void mul(float *out, const float *a, const float *b, size_t n) { EACH2(out, a, b, n, vf_mul(A, B)); }
-static void silu_mul(float *out, const float *g, const float *u, size_t n) { EACH2(out, g, u, n, silu_v(A, B)); }
-static void gelu_mul(float *out, const float *g, const float *u, size_t n) { EACH2(out, g, u, n, gelu_v(A, B)); }
+static void add(float *out, const float *a, const float *b, size_t n)
+{
+    EACH2(out, a, b, n, vf_add(A, B));
+}
+static void mul(float *out, const float *a, const float *b, size_t n)
+{
+    EACH2(out, a, b, n, vf_mul(A, B));
+}
+static void silu_mul(float *out, const float *g, const float *u, size_t n)
+{
+    EACH2(out, g, u, n, silu_v(A, B));
+}
+static void gelu_mul(float *out, const float *g, const float *u, size_t n)
+{
+    EACH2(out, g, u, n, gelu_v(A, B));
+}
 
 static void scale(float *out, const float *a, float s, size_t n)
 {
@@ -95,7 +107,8 @@ static void rope_half(float *out, const float *x, const float *cs, float sign, s
     vf S = vf_set1(sign);
     size_t i = 0;
     for (; i + VN <= half; i += VN) {
-        vf c = vf_load(cs + i), s = vf_mul(S, vf_load(cs + half + i)), a = vf_load(x + i), b = vf_load(x + half + i);
+        vf c = vf_load(cs + i), s = vf_mul(S, vf_load(cs + half + i)), a = vf_load(x + i),
+           b = vf_load(x + half + i);
         vf_store(out + i, vf_sub(vf_mul(a, c), vf_mul(b, s)));
         vf_store(out + half + i, vf_add(vf_mul(a, s), vf_mul(b, c)));
     }
@@ -113,7 +126,8 @@ static void rope_pair(float *out, const float *x, const float *cs, float sign, s
     for (; i + VN <= half; i += VN) {
         vf c = vf_load(cs + i), s = vf_mul(S, vf_load(cs + half + i)), a, b;
         vf_split2(x + 2 * i, &a, &b);
-        vf_join2(out + 2 * i, vf_sub(vf_mul(a, c), vf_mul(b, s)), vf_add(vf_mul(a, s), vf_mul(b, c)));
+        vf_join2(out + 2 * i, vf_sub(vf_mul(a, c), vf_mul(b, s)),
+                 vf_add(vf_mul(a, s), vf_mul(b, c)));
     }
     for (; i < half; i++) {
         float c = cs[i], s = sign * cs[half + i], a = x[2 * i], b = x[2 * i + 1];
@@ -127,9 +141,12 @@ static float dot(const float *a, const float *b, size_t n)
     vf s[4] = {vf_zero(), vf_zero(), vf_zero(), vf_zero()};
     size_t i = 0;
     for (; i + 4 * VN <= n; i += 4 * VN)
-        for (int l = 0; l < 4; l++) s[l] = vf_fma(vf_load(a + i + l * VN), vf_load(b + i + l * VN), s[l]);
-    for (; i + VN <= n; i += VN) s[0] = vf_fma(vf_load(a + i), vf_load(b + i), s[0]);
-    if (i < n) s[1] = vf_fma(vf_loadn(a + i, n - i), vf_loadn(b + i, n - i), s[1]);
+        for (int l = 0; l < 4; l++)
+            s[l] = vf_fma(vf_load(a + i + l * VN), vf_load(b + i + l * VN), s[l]);
+    for (; i + VN <= n; i += VN)
+        s[0] = vf_fma(vf_load(a + i), vf_load(b + i), s[0]);
+    if (i < n)
+        s[1] = vf_fma(vf_loadn(a + i, n - i), vf_loadn(b + i, n - i), s[1]);
     return vf_sum(vf_add(vf_add(s[0], s[1]), vf_add(s[2], s[3])));
 }
 
@@ -141,8 +158,10 @@ static float sum(const float *a, size_t n)
         s = vf_add(s, vf_load(a + i));
         t = vf_add(t, vf_load(a + i + VN));
     }
-    for (; i + VN <= n; i += VN) s = vf_add(s, vf_load(a + i));
-    if (i < n) t = vf_add(t, vf_loadn(a + i, n - i));
+    for (; i + VN <= n; i += VN)
+        s = vf_add(s, vf_load(a + i));
+    if (i < n)
+        t = vf_add(t, vf_loadn(a + i, n - i));
     return vf_sum(vf_add(s, t));
 }
 
@@ -150,14 +169,17 @@ static float max(const float *a, size_t n)
 {
     size_t i = 0;
     vf m = vf_set1(a[0]);
-    for (; i + VN <= n; i += VN) m = vf_max(vf_load(a + i), m);
+    for (; i + VN <= n; i += VN)
+        m = vf_max(vf_load(a + i), m);
     float t = vf_top(m);
     for (; i < n; i++)
-        if (a[i] > t) t = a[i];
+        if (a[i] > t)
+            t = a[i];
     return t;
 }
 
-static float norm_rms(float *out, const float *x, const float *w, float shift, float eps, size_t n)
+static float norm_rms(float *out, const float *x, const float *w, float shift, float eps,
+                      size_t n)
 {
     float r = 1.0f / sqrtf((n ? dot(x, x, n) / (float)n : 0.0f) + eps);
     vf R = vf_set1(r), S = vf_set1(shift);
@@ -168,8 +190,8 @@ static float norm_rms(float *out, const float *x, const float *w, float shift, f
     return r;
 }
 
-static void norm_layer(float *out, const float *x, const float *w, const float *b, float eps, size_t n,
-                       float *stat)
+static void norm_layer(float *out, const float *x, const float *w, const float *b, float eps,
+                       size_t n, float *stat)
 {
     float mean = n ? sum(x, n) / (float)n : 0;
     vf M = vf_set1(mean), s = vf_zero();
@@ -179,11 +201,13 @@ static void norm_layer(float *out, const float *x, const float *w, const float *
         s = vf_fma(d, d, s);
     }
     float q = vf_sum(s);
-    for (; i < n; i++) q += (x[i] - mean) * (x[i] - mean);
+    for (; i < n; i++)
+        q += (x[i] - mean) * (x[i] - mean);
     float r = 1.0f / sqrtf((n ? q / (float)n : 0) + eps);
     vf R = vf_set1(r);
     EACH2(out, x, w, n, vf_mul(vf_mul(vf_sub(A, M), R), B));
-    if (b) EACH2(out, out, b, n, vf_add(A, B));
+    if (b)
+        EACH2(out, out, b, n, vf_add(A, B));
     stat[0] = mean;
     stat[1] = r;
 }

@@ -1,32 +1,37 @@
-/* Element-wise kernels in plain C. libm's exp, tanh and erf are the truth here; vector levels are
- * held to them within a few units in the last place. */
+/* Element-wise kernels in plain C. libm's exp, tanh and erf are the truth here; vector levels
+ * are held to them within a few units in the last place. */
 #include <math.h>
 
 #include "kernels/kern_fill.h"
 
 static void add(float *out, const float *a, const float *b, size_t n)
 {
-    for (size_t i = 0; i < n; i++) out[i] = a[i] + b[i];
+    for (size_t i = 0; i < n; i++)
+        out[i] = a[i] + b[i];
 }
 
 static void mul(float *out, const float *a, const float *b, size_t n)
 {
-    for (size_t i = 0; i < n; i++) out[i] = a[i] * b[i];
+    for (size_t i = 0; i < n; i++)
+        out[i] = a[i] * b[i];
 }
 
 static void scale(float *out, const float *a, float s, size_t n)
 {
-    for (size_t i = 0; i < n; i++) out[i] = a[i] * s;
+    for (size_t i = 0; i < n; i++)
+        out[i] = a[i] * s;
 }
 
 static void softcap(float *out, const float *x, float cap, size_t n)
 {
-    for (size_t i = 0; i < n; i++) out[i] = cap * tanhf(x[i] / cap);
+    for (size_t i = 0; i < n; i++)
+        out[i] = cap * tanhf(x[i] / cap);
 }
 
 static void silu_mul(float *out, const float *g, const float *u, size_t n)
 {
-    for (size_t i = 0; i < n; i++) out[i] = g[i] / (1.0f + expf(-g[i])) * u[i];
+    for (size_t i = 0; i < n; i++)
+        out[i] = g[i] / (1.0f + expf(-g[i])) * u[i];
 }
 
 /* Hendrycks, Gimpel 2016: 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) */

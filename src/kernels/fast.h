@@ -1,4 +1,5 @@
-/* What the integer products of all levels share: value tables and the packed scales of k-quants. */
+/* What the integer products of all levels share: value tables and the packed scales of
+ * k-quants. */
 #ifndef SLM_KERN_FAST_H
 #define SLM_KERN_FAST_H
 
@@ -15,8 +16,19 @@ static const int8_t slm_iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -
 static inline bool slm_fast_in_integers(enum slm_dtype t)
 {
     switch ((int)t) {
-    case SLM_Q4_0: case SLM_Q4_1: case SLM_Q5_0: case SLM_Q5_1: case SLM_Q8_0: case SLM_IQ4_NL: case SLM_MXFP4:
-    case SLM_Q2_K: case SLM_Q3_K: case SLM_Q4_K: case SLM_Q5_K: case SLM_Q6_K: case SLM_IQ4_XS: return true;
+    case SLM_Q4_0:
+    case SLM_Q4_1:
+    case SLM_Q5_0:
+    case SLM_Q5_1:
+    case SLM_Q8_0:
+    case SLM_IQ4_NL:
+    case SLM_MXFP4:
+    case SLM_Q2_K:
+    case SLM_Q3_K:
+    case SLM_Q4_K:
+    case SLM_Q5_K:
+    case SLM_Q6_K:
+    case SLM_IQ4_XS: return true;
     default: return false;
     }
 }

@@ -1,5 +1,5 @@
-/* Integer products with AVX2: eight rows a panel, weights widened to 16 bits so that no sum of two
- * products can overflow (bytes would: maddubs saturates). */
+/* Integer products with AVX2: eight rows a panel, weights widened to 16 bits so that no sum of
+ * two products can overflow (bytes would: maddubs saturates). */
 #include <immintrin.h>
 #include <string.h>
 
@@ -43,7 +43,4 @@ FOLD void x_sums(int *sums, const int8_t *x, size_t step, int n)
 
 #include "kernels/fast_body.h"
 
-void slm_kern_fill_fast_avx2(struct slm_kern *k)
-{
-    fill_fast(k);
-}
+void slm_kern_fill_fast_avx2(struct slm_kern *k) { fill_fast(k); }

@@ -1,6 +1,6 @@
 /* Integer products with AVX-512 VNNI: sixteen rows a panel, four products and their sum an
- * instruction. It multiplies unsigned with signed bytes: weights are unpacked with an offset that
- * makes them unsigned, and the sums of the activations put the results right. */
+ * instruction. It multiplies unsigned with signed bytes: weights are unpacked with an offset
+ * that makes them unsigned, and the sums of the activations put the results right. */
 #include <immintrin.h>
 #include <string.h>
 
@@ -19,7 +19,10 @@ static inline vi vi_madd(vi acc, vi a, vi b) { return _mm512_dpwssd_epi32(acc, a
 
 FOLD void q_put(vi *dst, vi v) { *dst = v; }
 FOLD void x_put(uint8_t *dst, const int8_t *src) { memcpy(dst, src, 32); }
-FOLD vi q_dot(vi acc, const vi *q, const uint8_t *x) { return _mm512_dpbusd_epi32(acc, *q, vi_bcast(x)); }
+FOLD vi q_dot(vi acc, const vi *q, const uint8_t *x)
+{
+    return _mm512_dpbusd_epi32(acc, *q, vi_bcast(x));
+}
 
 FOLD void x_sums(int *sums, const int8_t *x, size_t step, int n)
 {
@@ -32,13 +35,11 @@ FOLD void x_sums(int *sums, const int8_t *x, size_t step, int n)
     }
     __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(s[0], s[1]), _mm256_hadd_epi32(s[2], s[3]));
     __m256i c = _mm256_hadd_epi32(_mm256_hadd_epi32(s[4], s[5]), _mm256_hadd_epi32(s[6], s[7]));
-    __m256i lo = _mm256_permute2x128_si256(a, c, 0x20), hi = _mm256_permute2x128_si256(a, c, 0x31);
+    __m256i lo = _mm256_permute2x128_si256(a, c, 0x20),
+            hi = _mm256_permute2x128_si256(a, c, 0x31);
     _mm256_storeu_si256((__m256i *)(void *)sums, _mm256_add_epi32(lo, hi));
 }
 
 #include "kernels/fast_body.h"
 
-void slm_kern_fill_fast_avx512vnni(struct slm_kern *k)
-{
-    fill_fast(k);
-}
+void slm_kern_fill_fast_avx512vnni(struct slm_kern *k) { fill_fast(k); }

@@ -1,5 +1,5 @@
-/* Integer products with the dot product instruction of Armv8.2: four rows a panel, four products and
- * their sum an instruction. */
+/* Integer products with the dot product instruction of Armv8.2: four rows a panel, four
+ * products and their sum an instruction. */
 #include <arm_neon.h>
 #include <string.h>
 
@@ -30,7 +30,4 @@ FOLD void x_sums(int *sums, const int8_t *x, size_t step, int n)
 
 #include "kernels/fast_body.h"
 
-void slm_kern_fill_fast_dotprod(struct slm_kern *k)
-{
-    fill_fast(k);
-}
+void slm_kern_fill_fast_dotprod(struct slm_kern *k) { fill_fast(k); }

@@ -1,10 +1,10 @@
-/* Products in integers, for the types whose values are small integers times a scale: each block is
- * unpacked to int8 once and multiplied with the int8 activations of every row. Sums inside a block
- * are exact integers and the float steps between blocks are spelt out one by one, so every level
- * that follows the same steps (mul, mul, add; no fused ones) gives the same bits as this file:
- *   partner Q8_0:  acc = acc + sum * (dw * dx)
- *   partner Q8_1:  acc = (acc + sum * (dw * dx)) + m * s
- *   partner Q8_K:  acc = acc + dx * (d * sum(scale * sum) - dmin * sum(min * bsum)) */
+/* Products in integers, for the types whose values are small integers times a scale: each block
+ * is unpacked to int8 once and multiplied with the int8 activations of every row. Sums inside a
+ * block are exact integers and the float steps between blocks are spelt out one by one, so
+ * every level that follows the same steps (mul, mul, add; no fused ones) gives the same bits as
+ * this file: partner Q8_0:  acc = acc + sum * (dw * dx) partner Q8_1:  acc = (acc + sum * (dw *
+ * dx)) + m * s partner Q8_K:  acc = acc + dx * (d * sum(scale * sum) - dmin * sum(min * bsum))
+ */
 #include <string.h>
 
 #include "kernels/fast.h"
@@ -95,7 +95,8 @@ static void un_q2_k(struct ints *u, const void *w)
     const block_q2_K *b = w;
     u->d = slm_f16_to_f32(b->d);
     u->m = slm_f16_to_f32(b->dmin);
-    for (int e = 0; e < 256; e++) u->q[e] = (int8_t)(b->qs[e / 128 * 32 + e % 32] >> e / 32 % 4 * 2 & 3);
+    for (int e = 0; e < 256; e++)
+        u->q[e] = (int8_t)(b->qs[e / 128 * 32 + e % 32] >> e / 32 % 4 * 2 & 3);
     for (int g = 0; g < 16; g++) {
         u->sc[g] = b->scales[g] & 15;
         u->mn[g] = b->scales[g] >> 4;
@@ -118,7 +119,8 @@ static void un_q4_k(struct ints *u, const void *w)
     const block_q4_K *b = w;
     u->d = slm_f16_to_f32(b->d);
     u->m = slm_f16_to_f32(b->dmin);
-    for (int e = 0; e < 256; e++) u->q[e] = (int8_t)(b->qs[e / 64 * 32 + e % 32] >> e / 32 % 2 * 4 & 15);
+    for (int e = 0; e < 256; e++)
+        u->q[e] = (int8_t)(b->qs[e / 64 * 32 + e % 32] >> e / 32 % 2 * 4 & 15);
     slm_q4k_scales(b->scales, u->sc, u->mn);
 }
 
@@ -140,9 +142,11 @@ static void un_q6_k(struct ints *u, const void *w)
     u->d = slm_f16_to_f32(b->d);
     for (int e = 0; e < 256; e++) {
         int low = b->ql[e / 128 * 64 + e % 64] >> e / 64 % 2 * 4 & 15;
-        u->q[e] = (int8_t)((low | (b->qh[e / 128 * 32 + e % 32] >> e / 32 % 4 * 2 & 3) << 4) - 32);
+        u->q[e] =
+            (int8_t)((low | (b->qh[e / 128 * 32 + e % 32] >> e / 32 % 4 * 2 & 3) << 4) - 32);
     }
-    for (int g = 0; g < 16; g++) u->sc[g] = b->scales[g];
+    for (int g = 0; g < 16; g++)
+        u->sc[g] = b->scales[g];
 }
 
 static void un_iq4_xs(struct ints *u, const void *w)
@@ -159,7 +163,8 @@ static void un_iq4_xs(struct ints *u, const void *w)
 static int32_t sum_of(const int8_t *a, const int8_t *b, int n)
 {
     int32_t s = 0;
-    for (int i = 0; i < n; i++) s += a[i] * b[i];
+    for (int i = 0; i < n; i++)
+        s += a[i] * b[i];
     return s;
 }
 
@@ -188,23 +193,24 @@ static float step_q8_k(float acc, const struct ints *u, const void *x)
 }
 
 /* A type: how its block unpacks, its partner's step, and both blocks' bytes. */
-#define FAST(id, un, step, wb, xb, len)                                                                 \
-    static void fast_##id(float *out, size_t ldo, const void *x, size_t xs, int nx, const void *w,      \
-                          size_t ws, int nw, size_t k)                                                  \
-    {                                                                                                   \
-        for (int i = 0; i < nx; i++)                                                                    \
-            for (int j = 0; j < nw; j++) out[(size_t)i * ldo + (size_t)j] = 0;                          \
-        struct ints u;                                                                                  \
-        memset(&u, 0, sizeof u);                                                                        \
-        for (int j = 0; j < nw; j++)                                                                    \
-            for (size_t b = 0; b < k / (len); b++) {                                                    \
-                un(&u, (const uint8_t *)w + (size_t)j * ws + b * sizeof(wb));                           \
-                const uint8_t *xr = (const uint8_t *)x + b * sizeof(xb);                                \
-                for (int i = 0; i < nx; i++) {                                                          \
-                    float *o = &out[(size_t)i * ldo + (size_t)j];                                       \
-                    *o = step(*o, &u, xr + (size_t)i * xs);                                             \
-                }                                                                                       \
-            }                                                                                           \
+#define FAST(id, un, step, wb, xb, len)                                                        \
+    static void fast_##id(float *out, size_t ldo, const void *x, size_t xs, int nx,            \
+                          const void *w, size_t ws, int nw, size_t k)                          \
+    {                                                                                          \
+        for (int i = 0; i < nx; i++)                                                           \
+            for (int j = 0; j < nw; j++)                                                       \
+                out[(size_t)i * ldo + (size_t)j] = 0;                                          \
+        struct ints u;                                                                         \
+        memset(&u, 0, sizeof u);                                                               \
+        for (int j = 0; j < nw; j++)                                                           \
+            for (size_t b = 0; b < k / (len); b++) {                                           \
+                un(&u, (const uint8_t *)w + (size_t)j * ws + b * sizeof(wb));                  \
+                const uint8_t *xr = (const uint8_t *)x + b * sizeof(xb);                       \
+                for (int i = 0; i < nx; i++) {                                                 \
+                    float *o = &out[(size_t)i * ldo + (size_t)j];                              \
+                    *o = step(*o, &u, xr + (size_t)i * xs);                                    \
+                }                                                                              \
+            }                                                                                  \
     }
 FAST(Q4_0, un_q4_0, step_q8_0, block_q4_0, block_q8_0, 32)
 FAST(Q4_1, un_q4_1, step_q8_1, block_q4_1, block_q8_1, 32)

@@ -1,5 +1,5 @@
-/* Integer products with NEON: four rows a panel, bytes multiplied to 16 bits, pairs summed to 32. Two
- * products of -128..127 and -127..127 just fit 16 bits. */
+/* Integer products with NEON: four rows a panel, bytes multiplied to 16 bits, pairs summed
+ * to 32. Two products of -128..127 and -127..127 just fit 16 bits. */
 #include <arm_neon.h>
 #include <string.h>
 
@@ -32,7 +32,4 @@ FOLD void x_sums(int *sums, const int8_t *x, size_t step, int n)
 
 #include "kernels/fast_body.h"
 
-void slm_kern_fill_fast_neon(struct slm_kern *k)
-{
-    fill_fast(k);
-}
+void slm_kern_fill_fast_neon(struct slm_kern *k) { fill_fast(k); }

@@ -1,5 +1,5 @@
-/* Private to the kernel room: who fills which part of the table. An instruction set's files export
- * one function each; dispatch.c calls them in the order of the ladder. */
+/* Private to the kernel room: who fills which part of the table. An instruction set's files
+ * export one function each; dispatch.c calls them in the order of the ladder. */
 #ifndef SLM_KERN_FILL_H
 #define SLM_KERN_FILL_H
 
@@ -20,7 +20,8 @@ slm_to_f32_fn *slm_to_f32_generic(enum slm_dtype t);
 typedef void slm_from_f32_fn(void *out, const float *in, size_t n);
 slm_from_f32_fn *slm_from_f32_generic(enum slm_dtype t);
 
-/* Instruction sets: float kernels (elements, rows, conversions, products), then integer products. */
+/* Instruction sets: float kernels (elements, rows, conversions, products), then integer
+ * products. */
 void slm_kern_fill_avx2(struct slm_kern *k);
 void slm_kern_fill_fast_avx2(struct slm_kern *k);
 void slm_kern_fill_fast_avxvnni(struct slm_kern *k);

@@ -1,7 +1,8 @@
-/* Products in float over the lanes of a vec_*.h. Every output keeps VN running sums over the whole of
- * k and folds them at the end, whatever tile it is computed in, so its bits do not depend on how many
- * rows a call has. Weights that are no float32 are converted a stretch of four rows at a time (four
- * kilobytes: L1) and used for up to XB rows of activations. Stack frames are why XB is not more. */
+/* Products in float over the lanes of a vec_*.h. Every output keeps VN running sums over the
+ * whole of k and folds them at the end, whatever tile it is computed in, so its bits do not
+ * depend on how many rows a call has. Quantised weights are converted a stretch of four rows at
+ * a time (four kilobytes: L1), which is used for up to XB rows of activations. Stack frames are
+ * why XB is not more. */
 
 #define WR 4        /* weight rows of a tile */
 #define XB 24       /* activation rows that share a converted stretch */
@@ -20,13 +21,18 @@ struct fcall {
     enum slm_dtype wt, xt;
 };
 
-/* VN activations from element e of a row */
+/* VN elements of a row from e on */
 FOLD vf x_at(const uint8_t *row, size_t e, enum slm_dtype xt)
 {
     switch ((int)xt) {
+    case SLM_F16: return vf_of_f16(row + 2 * e);
     case SLM_BF16: return vf_of_bf16(row + 2 * e);
-    case SLM_Q8_0: row += e / 32 * sizeof(block_q8_0); return vf_mul(vf_of_i8(row + 2 + e % 32), vf_set1(f16_at(row)));
-    case SLM_Q8_1: row += e / 32 * sizeof(block_q8_1); return vf_mul(vf_of_i8(row + 4 + e % 32), vf_set1(f16_at(row)));
+    case SLM_Q8_0:
+        row += e / 32 * sizeof(block_q8_0);
+        return vf_mul(vf_of_i8(row + 2 + e % 32), vf_set1(f16_at(row)));
+    case SLM_Q8_1:
+        row += e / 32 * sizeof(block_q8_1);
+        return vf_mul(vf_of_i8(row + 4 + e % 32), vf_set1(f16_at(row)));
     case SLM_Q8_K: {
         float d;
         row += e / 256 * sizeof(block_q8_K);
@@ -37,99 +43,132 @@ FOLD vf x_at(const uint8_t *row, size_t e, enum slm_dtype xt)
     }
 }
 
-FOLD vf x_tail(const uint8_t *row, size_t e, size_t n, enum slm_dtype xt)
+/* n < VN of them, of the types whose rows may be of any length; the rest zeros */
+FOLD vf x_tail(const uint8_t *row, size_t e, size_t n, enum slm_dtype t)
 {
-    if (xt == SLM_BF16) {
-        uint16_t t[VN] = {0};
-        memcpy(t, row + 2 * e, 2 * n);
-        return vf_of_bf16(t);
+    if (t == SLM_BF16 || t == SLM_F16) {
+        uint16_t h[VN] = {0};
+        memcpy(h, row + 2 * e, 2 * n);
+        return t == SLM_BF16 ? vf_of_bf16(h) : vf_of_f16(h);
     }
     return vf_loadn((const float *)(const void *)row + e, n);
 }
 
+/* Weights from element e of the rows on, as float32 (converted or from the file), F16 or BF16.
+ */
 struct stretch {
-    const float *w[WR]; /* weights from element e on */
+    const uint8_t *w[WR];
     size_t e, n;
 };
 
-FOLD void tile(vf (*acc)[WR], const struct stretch *s, const uint8_t *x, size_t xs, int xr, enum slm_dtype xt)
+/* The tile's kind: what its weights and its activations are. */
+#define KIND(wt, xt) ((int)(wt)*SLM_DTYPE_COUNT + (int)(xt))
+#define KIND_W(kind) ((enum slm_dtype)((kind) / SLM_DTYPE_COUNT))
+#define KIND_X(kind) ((enum slm_dtype)((kind) % SLM_DTYPE_COUNT))
+
+FOLD void tile(vf (*acc)[WR], const struct stretch *s, const uint8_t *x, size_t xs, int xr,
+               int kind)
 {
     vf a[6][WR];
-    const float *const w0 = s->w[0], *const w1 = s->w[1], *const w2 = s->w[2], *const w3 = s->w[3];
+    const uint8_t *const w0 = s->w[0], *const w1 = s->w[1], *const w2 = s->w[2],
+                         *const w3 = s->w[3];
+    const enum slm_dtype wt = KIND_W(kind), xt = KIND_X(kind);
     UNROLL
     for (int i = 0; i < xr; i++)
         UNROLL
-        for (int j = 0; j < WR; j++) a[i][j] = acc[i][j];
+    for (int j = 0; j < WR; j++)
+        a[i][j] = acc[i][j];
     size_t p = 0;
     for (; p + VN <= s->n; p += VN) {
-        vf w[WR] = {vf_load(w0 + p), vf_load(w1 + p), vf_load(w2 + p), vf_load(w3 + p)};
+        vf w[WR] = {x_at(w0, p, wt), x_at(w1, p, wt), x_at(w2, p, wt), x_at(w3, p, wt)};
         UNROLL
         for (int i = 0; i < xr; i++) {
             vf v = x_at(x + (size_t)i * xs, s->e + p, xt);
             UNROLL
-            for (int j = 0; j < WR; j++) a[i][j] = vf_fma(w[j], v, a[i][j]);
+            for (int j = 0; j < WR; j++)
+                a[i][j] = vf_fma(w[j], v, a[i][j]);
         }
     }
     if (p < s->n) {
         size_t n = s->n - p;
-        vf w[WR] = {vf_loadn(w0 + p, n), vf_loadn(w1 + p, n), vf_loadn(w2 + p, n), vf_loadn(w3 + p, n)};
+        vf w[WR] = {x_tail(w0, p, n, wt), x_tail(w1, p, n, wt), x_tail(w2, p, n, wt),
+                    x_tail(w3, p, n, wt)};
         UNROLL
         for (int i = 0; i < xr; i++) {
             vf v = x_tail(x + (size_t)i * xs, s->e + p, n, xt);
             UNROLL
-            for (int j = 0; j < WR; j++) a[i][j] = vf_fma(w[j], v, a[i][j]);
+            for (int j = 0; j < WR; j++)
+                a[i][j] = vf_fma(w[j], v, a[i][j]);
         }
     }
     UNROLL
     for (int i = 0; i < xr; i++)
         UNROLL
-        for (int j = 0; j < WR; j++) acc[i][j] = a[i][j];
+    for (int j = 0; j < WR; j++)
+        acc[i][j] = a[i][j];
 }
 
-#define TILES(NAME, XT)                                                                                   \
-    static __attribute__((noinline)) void tiles_##NAME(vf (*acc)[WR], const struct stretch *s, const uint8_t *x, size_t xs, int n)  \
-    {                                                                                                     \
-        int i = 0;                                                                                        \
-        for (; i + XR <= n; i += XR) tile(acc + i, s, x + (size_t)i * xs, xs, XR, XT);                    \
-        for (; i + 2 <= n; i += 2) tile(acc + i, s, x + (size_t)i * xs, xs, 2, XT);                       \
-        for (; i < n; i++) tile(acc + i, s, x + (size_t)i * xs, xs, 1, XT);                               \
+#define TILES(NAME, WHAT)                                                                      \
+    static __attribute__((noinline)) void tiles_##NAME(vf(*acc)[WR], const struct stretch *s,  \
+                                                       const uint8_t *x, size_t xs, int n)     \
+    {                                                                                          \
+        int i = 0;                                                                             \
+        for (; i + XR <= n; i += XR)                                                           \
+            tile(acc + i, s, x + (size_t)i * xs, xs, XR, WHAT);                                \
+        for (; i + 2 <= n; i += 2)                                                             \
+            tile(acc + i, s, x + (size_t)i * xs, xs, 2, WHAT);                                 \
+        for (; i < n; i++)                                                                     \
+            tile(acc + i, s, x + (size_t)i * xs, xs, 1, WHAT);                                 \
     }
-TILES(f32, SLM_F32)
-TILES(bf16, SLM_BF16)
-TILES(q8_0, SLM_Q8_0)
-TILES(q8_1, SLM_Q8_1)
-TILES(q8_k, SLM_Q8_K)
+TILES(f32, KIND(SLM_F32, SLM_F32))
+TILES(q8_0, KIND(SLM_F32, SLM_Q8_0))
+TILES(q8_1, KIND(SLM_F32, SLM_Q8_1))
+TILES(q8_k, KIND(SLM_F32, SLM_Q8_K))
+TILES(f16_f32, KIND(SLM_F16, SLM_F32))
+TILES(bf16_f32, KIND(SLM_BF16, SLM_F32))
+TILES(bf16_bf16, KIND(SLM_BF16, SLM_BF16))
 
-static void run_tiles(vf (*acc)[WR], const struct stretch *s, const uint8_t *x, size_t xs, int n, enum slm_dtype xt)
+typedef void tiles_fn(vf (*acc)[WR], const struct stretch *s, const uint8_t *x, size_t xs,
+                      int n);
+static tiles_fn *tiles_of(enum slm_dtype wt, enum slm_dtype xt)
 {
+    if (wt == SLM_F16)
+        return tiles_f16_f32;
+    if (wt == SLM_BF16)
+        return xt == SLM_BF16 ? tiles_bf16_bf16 : tiles_bf16_f32;
     switch ((int)xt) {
-    case SLM_BF16: tiles_bf16(acc, s, x, xs, n); break;
-    case SLM_Q8_0: tiles_q8_0(acc, s, x, xs, n); break;
-    case SLM_Q8_1: tiles_q8_1(acc, s, x, xs, n); break;
-    case SLM_Q8_K: tiles_q8_k(acc, s, x, xs, n); break;
-    default: tiles_f32(acc, s, x, xs, n);
+    case SLM_Q8_0: return tiles_q8_0;
+    case SLM_Q8_1: return tiles_q8_1;
+    case SLM_Q8_K: return tiles_q8_k;
+    default: return tiles_f32;
     }
 }
 
-/* Four weight rows from j0 (the last one stands in for those that are not there) with n rows of x. */
-static __attribute__((noinline)) void block(const struct fcall *c, float *stretch, slm_to_f32_fn *conv, int j0,
-                                            int i0)
+/* Four weight rows from j0 (the last one stands in for those that are not there) with n rows of
+ * x. */
+static __attribute__((noinline)) void block(const struct fcall *c, float *stretch,
+                                            slm_to_f32_fn *conv, int j0, int i0)
 {
     int n = c->nx - i0 < XB ? c->nx - i0 : XB, m = c->nw - j0 < WR ? c->nw - j0 : WR;
     const uint8_t *x = c->x + (size_t)i0 * c->xs, *w[WR];
-    for (int j = 0; j < WR; j++) w[j] = c->w + (size_t)(j0 + (j < m ? j : m - 1)) * c->ws;
+    for (int j = 0; j < WR; j++)
+        w[j] = c->w + (size_t)(j0 + (j < m ? j : m - 1)) * c->ws;
     vf acc[XB][WR];
     for (int i = 0; i < n; i++)
-        for (int j = 0; j < WR; j++) acc[i][j] = vf_zero();
+        for (int j = 0; j < WR; j++)
+            acc[i][j] = vf_zero();
     struct stretch s;
+    tiles_fn *run = tiles_of(c->wt, c->xt);
     for (s.e = 0; s.e < c->k; s.e += s.n) {
         size_t most = conv ? STRETCH : 8 * STRETCH;
         s.n = c->k - s.e < most ? c->k - s.e : most;
         for (int j = 0; j < WR; j++) {
-            if (conv && j < m) conv(stretch + j * STRETCH, w[j] + slm_row_bytes(c->wt, s.e), s.n);
-            s.w[j] = conv ? stretch + (j < m ? j : m - 1) * STRETCH : (const float *)(const void *)w[j] + s.e;
+            if (conv && j < m)
+                conv(stretch + j * STRETCH, w[j] + slm_row_bytes(c->wt, s.e), s.n);
+            s.w[j] = conv ? (const uint8_t *)(stretch + (j < m ? j : m - 1) * STRETCH)
+                          : w[j] + slm_row_bytes(c->wt, s.e);
         }
-        run_tiles(acc, &s, x, c->xs, n, c->xt);
+        run(acc, &s, x, c->xs, n);
     }
     for (int i = 0; i < n; i++) {
         float t[WR];
@@ -141,13 +180,15 @@ static __attribute__((noinline)) void block(const struct fcall *c, float *stretc
 static void float_mul(const struct fcall *c)
 {
     float stretch[WR * STRETCH];
-    slm_to_f32_fn *conv = c->wt == SLM_F32 ? NULL : to_f32_of(c->wt);
+    bool plain = c->wt == SLM_F32 || c->wt == SLM_F16 || c->wt == SLM_BF16;
+    slm_to_f32_fn *conv = plain ? NULL : to_f32_of(c->wt);
     /* so many rows of x stay in L2 while all weights pass */
     int rows = c->xs ? (int)(400000 / c->xs) : c->nx;
     rows = rows < XB ? XB : rows / XB * XB;
     for (int r = 0; r < c->nx; r += rows)
         for (int j = 0; j < c->nw; j += WR)
-            for (int i = r; i < c->nx && i < r + rows; i += XB) block(c, stretch, conv, j, i);
+            for (int i = r; i < c->nx && i < r + rows; i += XB)
+                block(c, stretch, conv, j, i);
 }
 
 static void float_axpy(float *y, float a, const void *w, size_t k, enum slm_dtype wt)
@@ -169,32 +210,34 @@ static void axpy_f32(float *y, float a, const void *w, size_t k)
     EACH2(y, wf, y, k, vf_fma(S, A, B));
 }
 
-#define DTYPE(id, gguf, name, len, type, partner)                                                       \
-    static void exact_##id(float *out, size_t ldo, const float *x, size_t xs, int nx, const void *w,    \
-                           size_t ws, int nw, size_t k)                                                 \
-    {                                                                                                   \
-        struct fcall c = {out, ldo, (const uint8_t *)(const void *)x, xs, nx, w, ws, nw, k,             \
-                          SLM_##id, SLM_F32};                                                           \
-        float_mul(&c);                                                                                  \
-    }                                                                                                   \
-    static void fast_##id(float *out, size_t ldo, const void *x, size_t xs, int nx, const void *w,      \
-                          size_t ws, int nw, size_t k)                                                  \
-    {                                                                                                   \
-        struct fcall c = {out, ldo, x, xs, nx, w, ws, nw, k, SLM_##id, SLM_##partner};                  \
-        float_mul(&c);                                                                                  \
-    }                                                                                                   \
-    static void axpy_##id(float *y, float a, const void *w, size_t k)                                   \
-    {                                                                                                   \
-        float_axpy(y, a, w, k, SLM_##id);                                                               \
+#define DTYPE(id, gguf, name, len, type, partner)                                              \
+    static void exact_##id(float *out, size_t ldo, const float *x, size_t xs, int nx,          \
+                           const void *w, size_t ws, int nw, size_t k)                         \
+    {                                                                                          \
+        struct fcall c = {                                                                     \
+            out,      ldo,    (const uint8_t *)(const void *)x, xs, nx, w, ws, nw, k,          \
+            SLM_##id, SLM_F32};                                                                \
+        float_mul(&c);                                                                         \
+    }                                                                                          \
+    static void fast_##id(float *out, size_t ldo, const void *x, size_t xs, int nx,            \
+                          const void *w, size_t ws, int nw, size_t k)                          \
+    {                                                                                          \
+        struct fcall c = {out, ldo, x, xs, nx, w, ws, nw, k, SLM_##id, SLM_##partner};         \
+        float_mul(&c);                                                                         \
+    }                                                                                          \
+    static void axpy_##id(float *y, float a, const void *w, size_t k)                          \
+    {                                                                                          \
+        float_axpy(y, a, w, k, SLM_##id);                                                      \
     }
 #include "base/dtypes.inc"
 #undef DTYPE
 
 static void fill_mul(struct slm_kern *k)
 {
-#define DTYPE(id, gguf, name, len, type, partner)                            \
-    k->mul_exact[SLM_##id] = exact_##id;                                     \
-    if (!slm_fast_in_integers(SLM_##id)) k->mul_fast[SLM_##id] = fast_##id; \
+#define DTYPE(id, gguf, name, len, type, partner)                                              \
+    k->mul_exact[SLM_##id] = exact_##id;                                                       \
+    if (!slm_fast_in_integers(SLM_##id))                                                       \
+        k->mul_fast[SLM_##id] = fast_##id;                                                     \
     k->axpy[SLM_##id] = axpy_##id;
 #include "base/dtypes.inc"
 #undef DTYPE

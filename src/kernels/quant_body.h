@@ -5,7 +5,8 @@ static void f16_to_f32(float *out, const void *in, size_t n)
 {
     const uint8_t *p = in;
     size_t i = 0;
-    for (; i + VN <= n; i += VN) vf_store(out + i, vf_of_f16(p + 2 * i));
+    for (; i + VN <= n; i += VN)
+        vf_store(out + i, vf_of_f16(p + 2 * i));
     for (; i < n; i++) {
         uint16_t h;
         memcpy(&h, p + 2 * i, 2);
@@ -17,7 +18,8 @@ static void bf16_to_f32(float *out, const void *in, size_t n)
 {
     const uint8_t *p = in;
     size_t i = 0;
-    for (; i + VN <= n; i += VN) vf_store(out + i, vf_of_bf16(p + 2 * i));
+    for (; i + VN <= n; i += VN)
+        vf_store(out + i, vf_of_bf16(p + 2 * i));
     for (; i < n; i++) {
         uint16_t h;
         memcpy(&h, p + 2 * i, 2);
@@ -37,7 +39,8 @@ static void q8_0_to_f32(float *out, const void *in, size_t n)
     const uint8_t *p = in;
     for (; n >= 32; n -= 32, p += sizeof(block_q8_0), out += 32) {
         vf d = vf_set1(f16_at(p));
-        for (int i = 0; i < 32; i += VN) vf_store(out + i, vf_mul(vf_of_i8(p + 2 + i), d));
+        for (int i = 0; i < 32; i += VN)
+            vf_store(out + i, vf_mul(vf_of_i8(p + 2 + i), d));
     }
 }
 
@@ -63,7 +66,8 @@ static void q4_k_to_f32(float *out, const void *in, size_t n)
         slm_q4k_scales(p + 4, sc, mn);
         for (int c = 0; c < 4; c++) {
             vf d0 = vf_set1(d * (float)sc[4 * c]), m0 = vf_set1(dmin * (float)mn[4 * c]);
-            vf d1 = vf_set1(d * (float)sc[4 * c + 2]), m1 = vf_set1(dmin * (float)mn[4 * c + 2]);
+            vf d1 = vf_set1(d * (float)sc[4 * c + 2]),
+               m1 = vf_set1(dmin * (float)mn[4 * c + 2]);
             float *o = out + 64 * c;
             for (int i = 0; i < 32; i += VN) {
                 vi q = vi_of_u8(p + 16 + 32 * c + i);
@@ -81,7 +85,8 @@ static void q6_k_to_f32(float *out, const void *in, size_t n)
         float d = f16_at(p + 208);
         for (int e = 0; e < 256; e += VN) {
             int half = e / 128, quarter = e / 32 % 4;
-            vi low = vi_of_u8(p + half * 64 + e % 64), high = vi_of_u8(p + 128 + half * 32 + e % 32);
+            vi low = vi_of_u8(p + half * 64 + e % 64),
+               high = vi_of_u8(p + 128 + half * 32 + e % 32);
             low = vi_and(quarter & 2 ? vi_shr(low, 4) : low, vi_set1(15));
             high = vi_shl(vi_and(vi_shr(high, 2 * quarter), vi_set1(3)), 4);
             vf s = vf_set1(d * (float)(int8_t)p[192 + e / 16]);
@@ -94,7 +99,8 @@ static void f32_to_f16(void *out, const float *in, size_t n)
 {
     uint8_t *p = out;
     size_t i = 0;
-    for (; i + VN <= n; i += VN) vf_to_f16(p + 2 * i, vf_load(in + i));
+    for (; i + VN <= n; i += VN)
+        vf_to_f16(p + 2 * i, vf_load(in + i));
     for (; i < n; i++) {
         uint16_t h = slm_f32_to_f16(in[i]);
         memcpy(p + 2 * i, &h, 2);
@@ -118,8 +124,8 @@ static void f32_to_bf16(void *out, const float *in, size_t n)
     }
 }
 
-/* Largest magnitude of n (a multiple of VN), or a negative number where the plain steps would differ:
- * anything infinite or NaN, or extremes whose inverse is not an ordinary number. */
+/* Largest magnitude of n (a multiple of VN), or a negative number where the plain steps would
+ * differ: anything infinite or NaN, or extremes whose inverse is not an ordinary number. */
 static inline float ordinary_top(const float *x, int n)
 {
     vf m = vf_zero(), bad = vf_zero();
@@ -146,7 +152,8 @@ static void f32_to_q8_0(void *out, const float *in, size_t n)
         memcpy(p, &h, 2);
         vf id = vf_set1(1.0f / d);
         for (int i = 0; i < 32; i += VN) { /* half away from zero */
-            vf v = vf_mul(vf_load(in + i), id), t = vf_trunc(v), one = vf_sign(vf_set1(1.0f), v);
+            vf v = vf_mul(vf_load(in + i), id), t = vf_trunc(v),
+               one = vf_sign(vf_set1(1.0f), v);
             t = vf_if_less(vf_abs(vf_sub(v, t)), vf_set1(0.5f), t, vf_add(t, one));
             vi_put8(p + 2 + i, vi_round(t));
         }
@@ -163,15 +170,18 @@ static void f32_to_q8_k(void *out, const float *in, size_t n)
             continue;
         }
         int at = 0;
-        while (__builtin_fabsf(in[at]) != top) at++; /* the first extreme gives the sign */
+        while (__builtin_fabsf(in[at]) != top)
+            at++; /* the first extreme gives the sign */
         float scale = -127.0f / in[at], d = 1.0f / scale;
         block_q8_K *b = (block_q8_K *)(void *)p;
         memcpy(p, &d, 4);
         vf S = vf_set1(scale);
-        for (int i = 0; i < 256; i += VN) vi_put8(b->qs + i, vi_round(vf_mul(S, vf_load(in + i))));
+        for (int i = 0; i < 256; i += VN)
+            vi_put8(b->qs + i, vi_round(vf_mul(S, vf_load(in + i))));
         for (int g = 0; g < 16; g++) {
             int s = 0;
-            for (int i = 0; i < 16; i++) s += b->qs[16 * g + i];
+            for (int i = 0; i < 16; i++)
+                s += b->qs[16 * g + i];
             b->bsums[g] = (int16_t)s;
         }
     }
@@ -193,8 +203,10 @@ static slm_to_f32_fn *to_f32_of(enum slm_dtype t)
 
 static void fill_quant(struct slm_kern *k)
 {
-    static const enum slm_dtype mine[] = {SLM_F16, SLM_BF16, SLM_Q8_0, SLM_Q4_0, SLM_Q4_K, SLM_Q6_K};
-    for (size_t i = 0; i < sizeof mine / sizeof *mine; i++) k->to_f32[mine[i]] = to_f32_of(mine[i]);
+    static const enum slm_dtype mine[] = {SLM_F16,  SLM_BF16, SLM_Q8_0,
+                                          SLM_Q4_0, SLM_Q4_K, SLM_Q6_K};
+    for (size_t i = 0; i < sizeof mine / sizeof *mine; i++)
+        k->to_f32[mine[i]] = to_f32_of(mine[i]);
     k->from_f32[SLM_F16] = f32_to_f16;
     k->from_f32[SLM_BF16] = f32_to_bf16;
     k->from_f32[SLM_Q8_0] = f32_to_q8_0;

@@ -1,5 +1,5 @@
-/* The public runtime: base's state with the kernel table added. It lives here, not in base, as the
- * table belongs to a higher floor. The one getenv of the library is here too. */
+/* The public runtime: base's state with the kernel table added. It lives here, not in base, as
+ * the table belongs to a higher floor. The one getenv of the library is here too. */
 #include <stdlib.h>
 
 #include "kernels/kernels.h"
@@ -10,12 +10,16 @@ int slm_runtime_open(slm_runtime **out, const slm_runtime_opts *opts, slm_err *e
 {
     slm_runtime_opts o;
     slm_runtime_opts_init(&o);
-    if (opts) o = *opts;
-    if (!o.cpu) o.cpu = getenv("SLM_CPU");
-    if (o.cpu && !*o.cpu) o.cpu = NULL;
+    if (opts)
+        o = *opts;
+    if (!o.cpu)
+        o.cpu = getenv("SLM_CPU");
+    if (o.cpu && !*o.cpu)
+        o.cpu = NULL;
     *out = NULL;
     slm_runtime *rt = calloc(1, sizeof *rt); /* counted heap begins inside it */
-    if (!rt) return slm_fail_mem(err, "runtime", sizeof *rt);
+    if (!rt)
+        return slm_fail_mem(err, "runtime", sizeof *rt);
     int rc = slm_state_init(rt, &o, err);
     if (rc) {
         slm_state_release(rt);
@@ -34,36 +38,29 @@ int slm_runtime_open(slm_runtime **out, const slm_runtime_opts *opts, slm_err *e
 
 void slm_runtime_close(slm_runtime **rt)
 {
-    if (!rt || !*rt) return;
+    if (!rt || !*rt)
+        return;
     slm_free(*rt, (*rt)->kern);
     slm_state_release(*rt);
     free(*rt);
     *rt = NULL;
 }
 
-int slm_runtime_threads(const slm_runtime *rt)
-{
-    return slm_pool_threads(rt->pool);
-}
+int slm_runtime_threads(const slm_runtime *rt) { return slm_pool_threads(rt->pool); }
 
 const char *slm_runtime_cpu_level(const slm_runtime *rt)
 {
     return slm_cpu_level_name(rt->cpu.top);
 }
 
-const char *slm_runtime_cpu_name(const slm_runtime *rt)
-{
-    return rt->cpu.name;
-}
+const char *slm_runtime_cpu_name(const slm_runtime *rt) { return rt->cpu.name; }
 
 const char *slm_runtime_cpu_level_at(const slm_runtime *rt, int i)
 {
     for (int l = 0; l < SLM_CPU_COUNT; l++)
-        if ((rt->cpu.has >> l & 1u) && i-- == 0) return slm_cpu_level_name((enum slm_cpu_level)l);
+        if ((rt->cpu.has >> l & 1u) && i-- == 0)
+            return slm_cpu_level_name((enum slm_cpu_level)l);
     return NULL;
 }
 
-const char *slm_version(void)
-{
-    return SLM_VERSION;
-}
+const char *slm_version(void) { return SLM_VERSION; }

@@ -1,5 +1,5 @@
-/* Eight lanes of AVX2 under the names that the *_body.h files are written in. The including file has
- * brought <immintrin.h>. vf: floats, vi: dwords. */
+/* Eight lanes of AVX2 under the names that the *_body.h files are written in. The including
+ * file has brought <immintrin.h>. vf: floats, vi: dwords. */
 #ifndef SLM_VEC_AVX2_H
 #define SLM_VEC_AVX2_H
 
@@ -14,11 +14,18 @@ static inline vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void vf_store(float *p, vf v) { _mm256_storeu_ps(p, v); }
 static inline __m256i lanes_below(size_t n)
 {
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n),
+                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 /* The first n < VN lanes; the others are 0, or are left alone. */
-static inline vf vf_loadn(const float *p, size_t n) { return _mm256_maskload_ps(p, lanes_below(n)); }
-static inline void vf_storen(float *p, vf v, size_t n) { _mm256_maskstore_ps(p, lanes_below(n), v); }
+static inline vf vf_loadn(const float *p, size_t n)
+{
+    return _mm256_maskload_ps(p, lanes_below(n));
+}
+static inline void vf_storen(float *p, vf v, size_t n)
+{
+    _mm256_maskstore_ps(p, lanes_below(n), v);
+}
 static inline vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
 static inline vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
 static inline vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
@@ -28,11 +35,20 @@ static inline vf vf_fnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); }
 /* b where it is a NaN */
 static inline vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
 static inline vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
-static inline vf vf_round(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-static inline vf vf_trunc(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC); }
+static inline vf vf_round(vf a)
+{
+    return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+static inline vf vf_trunc(vf a)
+{
+    return _mm256_round_ps(a, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
+}
 static inline vf vf_abs(vf a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
 /* a with the sign of s */
-static inline vf vf_sign(vf a, vf s) { return _mm256_or_ps(vf_abs(a), _mm256_and_ps(_mm256_set1_ps(-0.0f), s)); }
+static inline vf vf_sign(vf a, vf s)
+{
+    return _mm256_or_ps(vf_abs(a), _mm256_and_ps(_mm256_set1_ps(-0.0f), s));
+}
 /* x < y ? a : b */
 static inline vf vf_if_less(vf x, vf y, vf a, vf b)
 {
@@ -51,10 +67,14 @@ static inline float vf_sum(vf v)
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 /* out[i] = vf_sum(v[i]) for four, the same bits */
-static inline __m128 four_lanes(vf v) { return _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)); }
+static inline __m128 four_lanes(vf v)
+{
+    return _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+}
 static inline void vf_sum4(float *out, const vf *v)
 {
-    __m128 a = four_lanes(v[0]), b = four_lanes(v[1]), c = four_lanes(v[2]), d = four_lanes(v[3]);
+    __m128 a = four_lanes(v[0]), b = four_lanes(v[1]), c = four_lanes(v[2]),
+           d = four_lanes(v[3]);
     __m128 u = _mm_add_ps(_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
     __m128 w = _mm_add_ps(_mm_unpacklo_ps(c, d), _mm_unpackhi_ps(c, d));
     _mm_storeu_ps(out, _mm_add_ps(_mm_movelh_ps(u, w), _mm_movehl_ps(w, u)));
@@ -65,7 +85,10 @@ static inline float vf_top(vf v)
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
-static inline vf vf_of_f16(const void *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+static inline vf vf_of_f16(const void *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+}
 static inline vf vf_of_bf16(const void *p)
 {
     __m256i v = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
@@ -114,14 +137,17 @@ static inline vi vi_sub8(vi a, vi b) { return _mm256_sub_epi8(a, b); }
 static inline vi vi_shl(vi a, int n) { return _mm256_slli_epi32(a, n); }
 static inline vi vi_shr(vi a, int n) { return _mm256_srli_epi32(a, n); }
 static inline vi vi_sar(vi a, int n) { return _mm256_srai_epi32(a, n); }
-/* bytes of 16-byte groups picked by the 16 bytes at pick (-1 gives 0); table[byte] for bytes < 16 */
+/* bytes of 16-byte groups picked by the 16 bytes at pick (-1 gives 0); table[byte] for bytes <
+ * 16 */
 static inline vi vi_pick(vi a, const int8_t *pick)
 {
-    return _mm256_shuffle_epi8(a, _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)pick)));
+    return _mm256_shuffle_epi8(
+        a, _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)pick)));
 }
 static inline vi vi_lut(vi a, const int8_t *table)
 {
-    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)table)), a);
+    return _mm256_shuffle_epi8(
+        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)table)), a);
 }
 /* a where v is a NaN */
 static inline vi vi_if_nan(vf v, vi a, vi b)
@@ -133,18 +159,23 @@ static inline vi vi_of_float(vf a) { return _mm256_castps_si256(a); }
 static inline void vi_put16(void *p, vi a)
 {
     __m256i low = _mm256_and_si256(a, _mm256_set1_epi32(0xffff));
-    _mm_storeu_si128((__m128i *)p, _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1)));
+    _mm_storeu_si128((__m128i *)p, _mm_packus_epi32(_mm256_castsi256_si128(low),
+                                                    _mm256_extracti128_si256(low, 1)));
 }
 static inline void vi_put8(void *p, vi a)
 {
     __m128i h = _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
     _mm_storel_epi64((__m128i *)p, _mm_packs_epi16(h, h));
 }
-static inline vi vi_of_u8(const void *p) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)); }
+static inline vi vi_of_u8(const void *p)
+{
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+}
 /* 0 in bytes that are 0, all ones in the others */
 static inline vi vi_nonzero8(vi a)
 {
-    return _mm256_xor_si256(_mm256_cmpeq_epi8(a, _mm256_setzero_si256()), _mm256_set1_epi32(-1));
+    return _mm256_xor_si256(_mm256_cmpeq_epi8(a, _mm256_setzero_si256()),
+                            _mm256_set1_epi32(-1));
 }
 static inline vf vi_float(vi a) { return _mm256_cvtepi32_ps(a); }
 /* the low 16 bits of each dword as float16 */
@@ -161,7 +192,10 @@ static inline vi vi_bcast(const void *p)
     return _mm256_set1_epi32(x);
 }
 /* acc + sum of the two products of 16-bit halves */
-static inline vi vi_madd(vi acc, vi a, vi b) { return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b)); }
+static inline vi vi_madd(vi acc, vi a, vi b)
+{
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
+}
 
 /* 16 bytes at `off` of each of VN rows: t[j] has dword j of every row, in order. */
 FOLD void vi_rows16(const uint8_t *const *r, size_t off, vi *t)
@@ -170,8 +204,9 @@ FOLD void vi_rows16(const uint8_t *const *r, size_t off, vi *t)
     UNROLL
     for (int i = 0; i < 4; i++) {
         __m128i lo = _mm_loadu_si128((const __m128i *)(const void *)(r[i] + off));
-        v[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(lo),
-                                       _mm_loadu_si128((const __m128i *)(const void *)(r[4 + i] + off)), 1);
+        v[i] = _mm256_inserti128_si256(
+            _mm256_castsi128_si256(lo),
+            _mm_loadu_si128((const __m128i *)(const void *)(r[4 + i] + off)), 1);
     }
     vi a = _mm256_unpacklo_epi32(v[0], v[1]), b = _mm256_unpackhi_epi32(v[0], v[1]);
     vi c = _mm256_unpacklo_epi32(v[2], v[3]), d = _mm256_unpackhi_epi32(v[2], v[3]);
@@ -192,11 +227,14 @@ static inline short half_at(const uint8_t *p)
     memcpy(&x, p, 2);
     return x;
 }
-#define VI_GATHER(get, r, off)                                                                   \
-    _mm256_setr_epi32(get((r)[0] + (off)), get((r)[1] + (off)), get((r)[2] + (off)),             \
-                      get((r)[3] + (off)), get((r)[4] + (off)), get((r)[5] + (off)),             \
+#define VI_GATHER(get, r, off)                                                                 \
+    _mm256_setr_epi32(get((r)[0] + (off)), get((r)[1] + (off)), get((r)[2] + (off)),           \
+                      get((r)[3] + (off)), get((r)[4] + (off)), get((r)[5] + (off)),           \
                       get((r)[6] + (off)), get((r)[7] + (off)))
-static inline vi vi_dwords(const uint8_t *const *r, size_t off) { return VI_GATHER(dword_at, r, off); }
+static inline vi vi_dwords(const uint8_t *const *r, size_t off)
+{
+    return VI_GATHER(dword_at, r, off);
+}
 /* the float16 at `off` of each row */
 FOLD vf vf_f16_rows(const uint8_t *const *r, size_t off)
 {

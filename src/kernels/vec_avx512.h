@@ -1,5 +1,5 @@
-/* Sixteen lanes of AVX-512 under the names that the *_body.h files are written in. The including file
- * has brought <immintrin.h>. vf: floats, vi: dwords. */
+/* Sixteen lanes of AVX-512 under the names that the *_body.h files are written in. The
+ * including file has brought <immintrin.h>. vf: floats, vi: dwords. */
 #ifndef SLM_VEC_AVX512_H
 #define SLM_VEC_AVX512_H
 
@@ -14,8 +14,14 @@ static inline vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void vf_store(float *p, vf v) { _mm512_storeu_ps(p, v); }
 static inline __mmask16 lanes_below(size_t n) { return (__mmask16)((1u << n) - 1); }
 /* The first n < VN lanes; the others are 0, or are left alone. */
-static inline vf vf_loadn(const float *p, size_t n) { return _mm512_maskz_loadu_ps(lanes_below(n), p); }
-static inline void vf_storen(float *p, vf v, size_t n) { _mm512_mask_storeu_ps(p, lanes_below(n), v); }
+static inline vf vf_loadn(const float *p, size_t n)
+{
+    return _mm512_maskz_loadu_ps(lanes_below(n), p);
+}
+static inline void vf_storen(float *p, vf v, size_t n)
+{
+    _mm512_mask_storeu_ps(p, lanes_below(n), v);
+}
 static inline vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
 static inline vf vf_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
 static inline vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
@@ -25,11 +31,20 @@ static inline vf vf_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); }
 /* b where it is a NaN */
 static inline vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
 static inline vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
-static inline vf vf_round(vf a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-static inline vf vf_trunc(vf a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC); }
+static inline vf vf_round(vf a)
+{
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+static inline vf vf_trunc(vf a)
+{
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
+}
 static inline vf vf_abs(vf a) { return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), a); }
 /* a with the sign of s */
-static inline vf vf_sign(vf a, vf s) { return _mm512_or_ps(vf_abs(a), _mm512_and_ps(_mm512_set1_ps(-0.0f), s)); }
+static inline vf vf_sign(vf a, vf s)
+{
+    return _mm512_or_ps(vf_abs(a), _mm512_and_ps(_mm512_set1_ps(-0.0f), s));
+}
 /* x < y ? a : b */
 static inline vf vf_if_less(vf x, vf y, vf a, vf b)
 {
@@ -56,7 +71,8 @@ static inline __m128 four_lanes(vf v)
 }
 static inline void vf_sum4(float *out, const vf *v)
 {
-    __m128 a = four_lanes(v[0]), b = four_lanes(v[1]), c = four_lanes(v[2]), d = four_lanes(v[3]);
+    __m128 a = four_lanes(v[0]), b = four_lanes(v[1]), c = four_lanes(v[2]),
+           d = four_lanes(v[3]);
     __m128 u = _mm_add_ps(_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
     __m128 w = _mm_add_ps(_mm_unpacklo_ps(c, d), _mm_unpackhi_ps(c, d));
     _mm_storeu_ps(out, _mm_add_ps(_mm_movelh_ps(u, w), _mm_movehl_ps(w, u)));
@@ -68,7 +84,10 @@ static inline float vf_top(vf v)
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
-static inline vf vf_of_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+static inline vf vf_of_f16(const void *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
 static inline vf vf_of_bf16(const void *p)
 {
     __m512i v = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
@@ -100,7 +119,8 @@ static inline void vf_join2(float *p, vf even, vf odd)
 {
     __m512i lo = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     _mm512_storeu_ps(p, _mm512_permutex2var_ps(even, lo, odd));
-    _mm512_storeu_ps(p + 16, _mm512_permutex2var_ps(even, _mm512_add_epi32(lo, _mm512_set1_epi32(8)), odd));
+    _mm512_storeu_ps(
+        p + 16, _mm512_permutex2var_ps(even, _mm512_add_epi32(lo, _mm512_set1_epi32(8)), odd));
 }
 
 /* ---- dwords and bytes ---- */
@@ -117,14 +137,17 @@ static inline vi vi_sub8(vi a, vi b) { return _mm512_sub_epi8(a, b); }
 static inline vi vi_shl(vi a, int n) { return _mm512_slli_epi32(a, (unsigned)n); }
 static inline vi vi_shr(vi a, int n) { return _mm512_srli_epi32(a, (unsigned)n); }
 static inline vi vi_sar(vi a, int n) { return _mm512_srai_epi32(a, (unsigned)n); }
-/* bytes of 16-byte groups picked by the 16 bytes at pick (-1 gives 0); table[byte] for bytes < 16 */
+/* bytes of 16-byte groups picked by the 16 bytes at pick (-1 gives 0); table[byte] for bytes <
+ * 16 */
 static inline vi vi_pick(vi a, const int8_t *pick)
 {
-    return _mm512_shuffle_epi8(a, _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)pick)));
+    return _mm512_shuffle_epi8(a,
+                               _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)pick)));
 }
 static inline vi vi_lut(vi a, const int8_t *table)
 {
-    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)table)), a);
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)table)),
+                               a);
 }
 /* a where v is a NaN */
 static inline vi vi_if_nan(vf v, vi a, vi b)
@@ -133,9 +156,18 @@ static inline vi vi_if_nan(vf v, vi a, vi b)
 }
 static inline vi vi_round(vf a) { return _mm512_cvtps_epi32(a); } /* nearest even */
 static inline vi vi_of_float(vf a) { return _mm512_castps_si512(a); }
-static inline void vi_put16(void *p, vi a) { _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(a)); }
-static inline void vi_put8(void *p, vi a) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a)); }
-static inline vi vi_of_u8(const void *p) { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)); }
+static inline void vi_put16(void *p, vi a)
+{
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(a));
+}
+static inline void vi_put8(void *p, vi a)
+{
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a));
+}
+static inline vi vi_of_u8(const void *p)
+{
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+}
 /* 0 in bytes that are 0, all ones in the others */
 static inline vi vi_nonzero8(vi a) { return _mm512_movm_epi8(_mm512_test_epi8_mask(a, a)); }
 static inline vf vi_float(vi a) { return _mm512_cvtepi32_ps(a); }
@@ -149,7 +181,10 @@ static inline vi vi_bcast(const void *p)
 }
 
 /* 16 bytes at `off` of each of VN rows: t[j] has dword j of every row, in order. */
-static inline __m128i row16(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
+static inline __m128i row16(const uint8_t *p)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
 FOLD void vi_rows16(const uint8_t *const *r, size_t off, vi *t)
 {
     vi v[4];
@@ -179,14 +214,17 @@ static inline short half_at(const uint8_t *p)
     memcpy(&x, p, 2);
     return x;
 }
-#define VI_GATHER(get, r, off)                                                                    \
-    _mm512_setr_epi32(get((r)[0] + (off)), get((r)[1] + (off)), get((r)[2] + (off)),              \
-                      get((r)[3] + (off)), get((r)[4] + (off)), get((r)[5] + (off)),              \
-                      get((r)[6] + (off)), get((r)[7] + (off)), get((r)[8] + (off)),              \
-                      get((r)[9] + (off)), get((r)[10] + (off)), get((r)[11] + (off)),            \
-                      get((r)[12] + (off)), get((r)[13] + (off)), get((r)[14] + (off)),           \
+#define VI_GATHER(get, r, off)                                                                 \
+    _mm512_setr_epi32(get((r)[0] + (off)), get((r)[1] + (off)), get((r)[2] + (off)),           \
+                      get((r)[3] + (off)), get((r)[4] + (off)), get((r)[5] + (off)),           \
+                      get((r)[6] + (off)), get((r)[7] + (off)), get((r)[8] + (off)),           \
+                      get((r)[9] + (off)), get((r)[10] + (off)), get((r)[11] + (off)),         \
+                      get((r)[12] + (off)), get((r)[13] + (off)), get((r)[14] + (off)),        \
                       get((r)[15] + (off)))
-static inline vi vi_dwords(const uint8_t *const *r, size_t off) { return VI_GATHER(dword_at, r, off); }
+static inline vi vi_dwords(const uint8_t *const *r, size_t off)
+{
+    return VI_GATHER(dword_at, r, off);
+}
 /* the float16 at `off` of each row */
 FOLD vf vf_f16_rows(const uint8_t *const *r, size_t off)
 {

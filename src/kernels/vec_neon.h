@@ -1,5 +1,5 @@
-/* Four lanes of NEON under the names that the *_body.h files are written in. The including file has
- * brought <arm_neon.h>. vf: floats, vi: dwords. */
+/* Four lanes of NEON under the names that the *_body.h files are written in. The including file
+ * has brought <arm_neon.h>. vf: floats, vi: dwords. */
 #ifndef SLM_VEC_NEON_H
 #define SLM_VEC_NEON_H
 
@@ -16,14 +16,16 @@ static inline void vf_store(float *p, vf v) { vst1q_f32(p, v); }
 static inline vf vf_loadn(const float *p, size_t n)
 {
     float t[4] = {0};
-    for (size_t i = 0; i < n; i++) t[i] = p[i];
+    for (size_t i = 0; i < n; i++)
+        t[i] = p[i];
     return vld1q_f32(t);
 }
 static inline void vf_storen(float *p, vf v, size_t n)
 {
     float t[4];
     vst1q_f32(t, v);
-    for (size_t i = 0; i < n; i++) p[i] = t[i];
+    for (size_t i = 0; i < n; i++)
+        p[i] = t[i];
 }
 static inline vf vf_add(vf a, vf b) { return vaddq_f32(a, b); }
 static inline vf vf_sub(vf a, vf b) { return vsubq_f32(a, b); }
@@ -44,7 +46,8 @@ static inline vf vf_if_less(vf x, vf y, vf a, vf b) { return vbslq_f32(vcltq_f32
 /* 2^(whole number n), -126 <= n <= 127 */
 static inline vf vf_pow2(vf n)
 {
-    return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23));
+    return vreinterpretq_f32_s32(
+        vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23));
 }
 static inline float vf_sum(vf v)
 {
@@ -54,7 +57,8 @@ static inline float vf_sum(vf v)
 /* out[i] = vf_sum(v[i]) for four, the same bits */
 static inline void vf_sum4(float *out, const vf *v)
 {
-    for (int i = 0; i < 4; i++) out[i] = vf_sum(v[i]);
+    for (int i = 0; i < 4; i++)
+        out[i] = vf_sum(v[i]);
 }
 static inline float vf_top(vf v) { return vmaxvq_f32(v); }
 static inline vf vf_of_f16(const void *p)
@@ -126,7 +130,8 @@ static inline vi vi_shr(vi a, int n)
 /* bytes picked by the 16 bytes at pick (-1 gives 0); table[byte] for bytes < 16 */
 static inline vi vi_pick(vi a, const int8_t *pick)
 {
-    return vreinterpretq_s32_s8(vqtbl1q_s8(vreinterpretq_s8_s32(a), vreinterpretq_u8_s8(vld1q_s8(pick))));
+    return vreinterpretq_s32_s8(
+        vqtbl1q_s8(vreinterpretq_s8_s32(a), vreinterpretq_u8_s8(vld1q_s8(pick))));
 }
 static inline vi vi_lut(vi a, const int8_t *table)
 {
@@ -149,7 +154,8 @@ static inline void vi_put8(void *p, vi a)
 }
 static inline vi vi_of_u8(const void *p)
 {
-    return vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vreinterpret_u8_s8(four_bytes(p))))));
+    return vreinterpretq_s32_u32(
+        vmovl_u16(vget_low_u16(vmovl_u8(vreinterpret_u8_s8(four_bytes(p))))));
 }
 /* 0 in bytes that are 0, all ones in the others */
 static inline vi vi_nonzero8(vi a)
@@ -172,15 +178,19 @@ static inline vi vi_bcast(const void *p)
 static inline vi vi_madd(vi acc, vi a, vi b)
 {
     int16x8_t x = vreinterpretq_s16_s32(a), y = vreinterpretq_s16_s32(b);
-    return vaddq_s32(acc, vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y)));
+    return vaddq_s32(
+        acc, vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y)));
 }
 
 /* 16 bytes at `off` of each of VN rows: t[j] has dword j of every row, in order. */
 FOLD void vi_rows16(const uint8_t *const *r, size_t off, vi *t)
 {
-    vi a = vi_load(r[0] + off), b = vi_load(r[1] + off), c = vi_load(r[2] + off), d = vi_load(r[3] + off);
-    int64x2_t ab0 = vreinterpretq_s64_s32(vtrn1q_s32(a, b)), ab1 = vreinterpretq_s64_s32(vtrn2q_s32(a, b));
-    int64x2_t cd0 = vreinterpretq_s64_s32(vtrn1q_s32(c, d)), cd1 = vreinterpretq_s64_s32(vtrn2q_s32(c, d));
+    vi a = vi_load(r[0] + off), b = vi_load(r[1] + off), c = vi_load(r[2] + off),
+       d = vi_load(r[3] + off);
+    int64x2_t ab0 = vreinterpretq_s64_s32(vtrn1q_s32(a, b)),
+              ab1 = vreinterpretq_s64_s32(vtrn2q_s32(a, b));
+    int64x2_t cd0 = vreinterpretq_s64_s32(vtrn1q_s32(c, d)),
+              cd1 = vreinterpretq_s64_s32(vtrn2q_s32(c, d));
     t[0] = vreinterpretq_s32_s64(vtrn1q_s64(ab0, cd0));
     t[1] = vreinterpretq_s32_s64(vtrn1q_s64(ab1, cd1));
     t[2] = vreinterpretq_s32_s64(vtrn2q_s64(ab0, cd0));
@@ -189,14 +199,16 @@ FOLD void vi_rows16(const uint8_t *const *r, size_t off, vi *t)
 static inline vi vi_dwords(const uint8_t *const *r, size_t off)
 {
     int t[4];
-    for (int i = 0; i < 4; i++) memcpy(&t[i], r[i] + off, 4);
+    for (int i = 0; i < 4; i++)
+        memcpy(&t[i], r[i] + off, 4);
     return vld1q_s32(t);
 }
 /* the float16 at `off` of each row */
 static inline vf vf_f16_rows(const uint8_t *const *r, size_t off)
 {
     uint16_t t[4];
-    for (int i = 0; i < 4; i++) memcpy(&t[i], r[i] + off, 2);
+    for (int i = 0; i < 4; i++)
+        memcpy(&t[i], r[i] + off, 2);
     return vf_of_f16(t);
 }
 

@@ -1,6 +1,7 @@
-/* checkkern --bench [level [type [threads]]]: products in the shapes of decoding (one row of activations,
- * weights larger than any cache) and of prompts (512 rows), on all threads of the pool, beside a
- * probe of read bandwidth taken just before, as a shared host's moves from minute to minute. */
+/* checkkern --bench [level [type [threads]]]: products in the shapes of decoding (one row of
+ * activations, weights larger than any cache) and of prompts (512 rows), on all threads of the
+ * pool, beside a probe of read bandwidth taken just before, as a shared host's moves from
+ * minute to minute. */
 
 struct bench {
     const struct slm_kern *k;
@@ -20,16 +21,20 @@ static void bench_job(int ith, int nth, void *arg)
     slm_split((size_t)b->nw, 64, ith, nth, &lo, &hi);
     for (size_t j = lo; j < hi; j += 64) { /* as the executor cuts it */
         int n = (int)(hi - j < 64 ? hi - j : 64);
-        if (b->nx > 1) n = (int)(hi - j);
+        if (b->nx > 1)
+            n = (int)(hi - j);
         float *out = b->out + j;
         const void *w = b->w + j * b->ws;
         if (b->packed)
-            b->k->packed[b->t].run(out, (size_t)b->nw, b->x, b->xs, b->nx, b->w, (int)j, n, b->kk);
+            b->k->packed[b->t].run(out, (size_t)b->nw, b->x, b->xs, b->nx, b->w, (int)j, n,
+                                   b->kk);
         else if (b->fast)
             b->k->mul_fast[b->t](out, (size_t)b->nw, b->x, b->xs, b->nx, w, b->ws, n, b->kk);
         else
-            b->k->mul_exact[b->t](out, (size_t)b->nw, (const float *)(const void *)b->x, b->xs, b->nx, w, b->ws, n, b->kk);
-        if (b->nx > 1) break;
+            b->k->mul_exact[b->t](out, (size_t)b->nw, (const float *)(const void *)b->x, b->xs,
+                                  b->nx, w, b->ws, n, b->kk);
+        if (b->nx > 1)
+            break;
     }
 }
 
@@ -51,7 +56,8 @@ static double best_of(slm_runtime *rt, slm_job_fn *fn, struct bench *b, double l
         double t = slm_clock_seconds();
         slm_pool_run(rt->pool, fn, b);
         t = slm_clock_seconds() - t;
-        if (t < best) best = t;
+        if (t < best)
+            best = t;
     } while (slm_clock_seconds() < until);
     return best;
 }
@@ -69,13 +75,15 @@ static void bench_type(slm_runtime *rt, struct bench *b)
     b->w = slm_pages_alloc(rt, SLM_MEM_USER, total);
     b->x = slm_pages_alloc(rt, SLM_MEM_USER, 512 * b->xs);
     b->out = slm_pages_alloc(rt, SLM_MEM_USER, (size_t)b->nw * 512 * 4);
-    if (!b->w || !b->x || !b->out) return;
+    if (!b->w || !b->x || !b->out)
+        return;
     for (int i = 0; i < 512; i++) {
         fill(&c, row, 4096, 1);
         b->k->from_f32[xt](b->x + (size_t)i * b->xs, row, 4096);
     }
     random_row(&c, b->t, b->w, b->kk);
-    for (int j = 1; j < b->nw; j++) memcpy(b->w + (size_t)j * b->ws, b->w, b->ws);
+    for (int j = 1; j < b->nw; j++)
+        memcpy(b->w + (size_t)j * b->ws, b->w, b->ws);
     end(row, 4096);
     double read = best_of(rt, read_job, b, 0.3);
     b->nx = 1;
@@ -85,8 +93,9 @@ static void bench_type(slm_runtime *rt, struct bench *b)
     b->nx = 512;
     b->nw = 1024;
     double ops = 2.0 * 512 * b->nw * (double)b->kk / best_of(rt, bench_job, b, 0.4) * 1e-9;
-    printf("%-8s %-6s %-7s decode %6.1f GB/s of %5.1f (%3.0f %%)   prompt %7.1f GOP/s\n", slm_dtypes[b->t].name,
-           b->fast ? "fast" : "exact", b->packed ? "packed" : "plain", gbs, ceiling, 100 * gbs / ceiling, ops);
+    printf("%-8s %-6s %-7s decode %6.1f GB/s of %5.1f (%3.0f %%)   prompt %7.1f GOP/s\n",
+           slm_dtypes[b->t].name, b->fast ? "fast" : "exact", b->packed ? "packed" : "plain",
+           gbs, ceiling, 100 * gbs / ceiling, ops);
     fflush(stdout);
     slm_pages_free(rt, SLM_MEM_USER, b->w, total);
     slm_pages_free(rt, SLM_MEM_USER, b->x, 512 * b->xs);
@@ -107,14 +116,21 @@ static int bench(const char *level, const char *type, int threads)
         return 1;
     }
     double *sums = calloc(1024, sizeof *sums);
-    if (!sums) return 1;
-    printf("%s, level %s, %d threads; weights of 4096 columns\n", slm_runtime_cpu_name(rt), slm_runtime_cpu_level(rt),
-           slm_runtime_threads(rt));
+    if (!sums)
+        return 1;
+    printf("%s, level %s, %d threads; weights of 4096 columns\n", slm_runtime_cpu_name(rt),
+           slm_runtime_cpu_level(rt), slm_runtime_threads(rt));
     for (int t = 0; t < SLM_DTYPE_COUNT; t++) {
-        if (slm_dtypes[t].gguf < 0 || (type && strcmp(type, slm_dtypes[t].name) != 0)) continue;
+        if (slm_dtypes[t].gguf < 0 || (type && strcmp(type, slm_dtypes[t].name) != 0))
+            continue;
         for (int how = 0; how < 3; how++) { /* exact, fast, packed */
-            struct bench b = {.k = rt->kern, .t = (enum slm_dtype)t, .fast = how > 0, .packed = how == 2, .sums = sums};
-            if (how == 2 && !rt->kern->packed[t].pack) continue;
+            struct bench b = {.k = rt->kern,
+                              .t = (enum slm_dtype)t,
+                              .fast = how > 0,
+                              .packed = how == 2,
+                              .sums = sums};
+            if (how == 2 && !rt->kern->packed[t].pack)
+                continue;
             bench_type(rt, &b);
         }
     }

@@ -1,9 +1,10 @@
-/* checkkern: every kernel of every CPU level that this machine has, against the generic one. A slot
- * without a tester does not compile, as the list of testers is made from kernels.inc. Conversions
- * must give the same bits; integer products too; float sums must lie within (n + 8) eps sum|terms|.
- * Every product is also held to the promise that a call's shape changes no bit of an output.
- * --bench times products instead. It needs nothing but the kernel room and a few files of base, so
- * that it also runs, cross-compiled, under an emulator. */
+/* checkkern: every kernel of every CPU level that this machine has, against the generic one. A
+ * slot without a tester does not compile, as the list of testers is made from kernels.inc.
+ * Conversions must give the same bits; integer products too; float sums must lie within (n + 8)
+ * eps sum|terms|. Every product is also held to the promise that a call's shape changes no bit
+ * of an output.
+ * --bench times products instead. It needs nothing but the kernel room and a few files of base,
+ * so that it also runs, cross-compiled, under an emulator. */
 #include <math.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -32,8 +33,10 @@ static jmp_buf failed;
 static float *floats(size_t n) /* off every vector boundary, guarded behind */
 {
     float *p = malloc((n + 20) * sizeof *p);
-    if (!p) abort();
-    for (size_t i = 0; i < n + 20; i++) memcpy(&p[i], &(uint32_t){GUARD}, 4);
+    if (!p)
+        abort();
+    for (size_t i = 0; i < n + 20; i++)
+        memcpy(&p[i], &(uint32_t){GUARD}, 4);
     return p + 1;
 }
 static void end(float *p, size_t n)
@@ -41,7 +44,8 @@ static void end(float *p, size_t n)
     for (size_t i = n; i < n + 19; i++) {
         uint32_t u;
         memcpy(&u, &p[i], 4);
-        if (u != GUARD) fail_msg("wrote %zu elements behind the end", i - n);
+        if (u != GUARD)
+            fail_msg("wrote %zu elements behind the end", i - n);
     }
     free(p - 1);
 }
@@ -49,16 +53,20 @@ static void end(float *p, size_t n)
 static void near(double got, double want, double terms, size_t n)
 {
     double bound = ((double)n + 8) * EPS * terms + 1e-36;
-    if (isnan(want) && isnan(got)) return;
-    if (want == got) return;
-    if (!(fabs(got - want) <= bound)) fail_msg("%.9g, want %.9g within %.3g (n = %zu)", got, want, bound, n);
+    if (isnan(want) && isnan(got))
+        return;
+    if (want == got)
+        return;
+    if (!(fabs(got - want) <= bound))
+        fail_msg("%.9g, want %.9g within %.3g (n = %zu)", got, want, bound, n);
 }
 
 static void same(const float *a, const float *b, size_t n, const char *what)
 {
     for (size_t i = 0; i < n; i++)
         if (memcmp(&a[i], &b[i], 4) != 0 && !(isnan(a[i]) && isnan(b[i])))
-            fail_msg("%s: element %zu of %zu: %.9g, want %.9g", what, i, n, (double)a[i], (double)b[i]);
+            fail_msg("%s: element %zu of %zu: %.9g, want %.9g", what, i, n, (double)a[i],
+                     (double)b[i]);
 }
 
 /* ---- data ---- */
@@ -66,7 +74,8 @@ static void same(const float *a, const float *b, size_t n, const char *what)
 static float normal(struct checker *c) { return (float)slm_rng_normal(&c->rng); }
 static void fill(struct checker *c, float *x, size_t n, float s)
 {
-    for (size_t i = 0; i < n; i++) x[i] = s * normal(c);
+    for (size_t i = 0; i < n; i++)
+        x[i] = s * normal(c);
 }
 static size_t below(struct checker *c, size_t n) { return (size_t)slm_rng_below(&c->rng, n); }
 
@@ -90,11 +99,14 @@ static void random_row(struct checker *c, enum slm_dtype t, uint8_t *row, size_t
     for (size_t i = 0; i < n; i += len, row += bytes) {
         bool ok = false;
         while (!ok) {
-            for (size_t b = 0; b < bytes; b++) row[b] = (uint8_t)slm_rng_u64(&c->rng);
-            if (small_ints(t)) memset(row + 1, 0, bytes - 1);
+            for (size_t b = 0; b < bytes; b++)
+                row[b] = (uint8_t)slm_rng_u64(&c->rng);
+            if (small_ints(t))
+                memset(row + 1, 0, bytes - 1);
             c->gen->to_f32[t](v, row, len);
             ok = true;
-            for (size_t e = 0; e < len; e++) ok = ok && fabsf(v[e]) < 1e4f;
+            for (size_t e = 0; e < len; e++)
+                ok = ok && fabsf(v[e]) < 1e4f;
         }
     }
 }
@@ -110,7 +122,8 @@ static void check_to_f32(struct checker *c, enum slm_dtype t)
         float *a = floats(n), *b = floats(n);
         random_row(c, t, at, n);
         if (t != SLM_Q8_K && t != SLM_F32 && round > 20 && t != SLM_F16)
-            for (size_t i = 0; i < bytes; i++) at[i] = (uint8_t)slm_rng_u64(&c->rng);
+            for (size_t i = 0; i < bytes; i++)
+                at[i] = (uint8_t)slm_rng_u64(&c->rng);
         c->gen->to_f32[t](a, at, n);
         c->k->to_f32[t](b, at, n);
         same(b, a, n, "to_f32");
@@ -124,17 +137,23 @@ static void check_from_f32(struct checker *c, enum slm_dtype t)
 {
     static const float scales[] = {1, 0, 1e-3f, 100, 3e38f, 1e-40f, 1e-44f, 60000, 1e-7f};
     size_t len = (size_t)slm_dtypes[t].block;
-    if (!c->gen->from_f32[t] != !c->k->from_f32[t]) fail_msg("the level lost or gained a writer");
+    if (!c->gen->from_f32[t] != !c->k->from_f32[t])
+        fail_msg("the level lost or gained a writer");
     for (int round = 0; round < 90 && c->k->from_f32[t]; round++) {
         size_t n = len * below(c, len == 1 ? 300 : 5), bytes = slm_row_bytes(t, n);
         float *x = floats(n);
         fill(c, x, n, scales[round % 9]);
-        bool odd = slm_dtypes[t].partner == SLM_Q8_0 || t == SLM_Q8_K || t == SLM_F16 || t == SLM_BF16;
+        bool odd =
+            slm_dtypes[t].partner == SLM_Q8_0 || t == SLM_Q8_K || t == SLM_F16 || t == SLM_BF16;
         for (size_t i = 0; i < n; i++) {
-            if (round % 5 == 1) x[i] = round % 2 ? 1.0f : -1.0f;             /* extremes that tie */
-            if (round % 5 == 2) x[i] = (float)((int)below(c, 509) - 254) / 2; /* halves to be rounded */
-            if (odd && round % 7 == 6 && below(c, 50) == 0) x[i] = below(c, 2) ? INFINITY : -INFINITY;
-            if (odd && t != SLM_F16 && round % 7 == 5 && below(c, 50) == 0) x[i] = NAN;
+            if (round % 5 == 1)
+                x[i] = round % 2 ? 1.0f : -1.0f; /* extremes that tie */
+            if (round % 5 == 2)
+                x[i] = (float)((int)below(c, 509) - 254) / 2; /* halves to be rounded */
+            if (odd && round % 7 == 6 && below(c, 50) == 0)
+                x[i] = below(c, 2) ? INFINITY : -INFINITY;
+            if (odd && t != SLM_F16 && round % 7 == 5 && below(c, 50) == 0)
+                x[i] = NAN;
         }
         uint8_t *a = malloc(bytes + 16), *b = malloc(bytes + 16);
         memset(a, 0xa5, bytes + 16);
@@ -142,7 +161,8 @@ static void check_from_f32(struct checker *c, enum slm_dtype t)
         c->gen->from_f32[t](a, x, n);
         c->k->from_f32[t](b, x, n);
         for (size_t i = 0; i < bytes + 16; i++)
-            if (a[i] != b[i]) fail_msg("byte %zu of %zu differs (round %d)", i, bytes, round);
+            if (a[i] != b[i])
+                fail_msg("byte %zu of %zu differs (round %d)", i, bytes, round);
         free(a);
         free(b);
         end(x, n);
@@ -151,8 +171,8 @@ static void check_from_f32(struct checker *c, enum slm_dtype t)
 
 /* ---- products ---- */
 
-typedef void mul_fn(float *out, size_t ldo, const void *x, size_t xs, int nx, const void *w, size_t ws, int nw,
-                    size_t k);
+typedef void mul_fn(float *out, size_t ldo, const void *x, size_t xs, int nx, const void *w,
+                    size_t ws, int nw, size_t k);
 
 struct product {
     enum slm_dtype wt, xt;
@@ -166,7 +186,8 @@ static void product_init(struct checker *c, struct product *p, int round)
     size_t len = (size_t)slm_dtypes[p->wt].block, xlen = (size_t)slm_dtypes[p->xt].block;
     size_t step = len > xlen ? len : xlen;
     p->k = step * (step == 1 ? below(c, 700) : below(c, step > 100 ? 4 : 20));
-    if (round == 0) p->k = 0;
+    if (round == 0)
+        p->k = 0;
     p->nx = 1 + (int)below(c, round % 4 ? 30 : 4);
     p->nw = 1 + (int)below(c, 40);
     p->xs = slm_row_bytes(p->xt, p->k) + 4 * below(c, 3);
@@ -179,11 +200,13 @@ static void product_init(struct checker *c, struct product *p, int round)
         float *v = floats(p->k);
         fill(c, v, p->k, 1);
         if (round % 8 == 7)
-            for (size_t e = 0; e < p->k; e++) v[e] = below(c, 2) ? 3.0f : -3.0f; /* all at the limit */
+            for (size_t e = 0; e < p->k; e++)
+                v[e] = below(c, 2) ? 3.0f : -3.0f; /* all at the limit */
         c->gen->from_f32[p->xt](p->x + (size_t)i * p->xs, v, p->k);
         end(v, p->k);
     }
-    for (int j = 0; j < p->nw; j++) random_row(c, p->wt, p->w + (size_t)j * p->ws, p->k);
+    for (int j = 0; j < p->nw; j++)
+        random_row(c, p->wt, p->w + (size_t)j * p->ws, p->k);
 }
 
 static void product_free(struct product *p)
@@ -192,7 +215,8 @@ static void product_free(struct product *p)
     free(p->w);
 }
 
-static void product_bound(struct checker *c, const struct product *p, const float *gen, const float *got)
+static void product_bound(struct checker *c, const struct product *p, const float *gen,
+                          const float *got)
 {
     float *xf = floats(p->k), *wf = floats(p->k);
     for (int i = 0; i < p->nx; i++)
@@ -205,7 +229,8 @@ static void product_bound(struct checker *c, const struct product *p, const floa
                 terms += fabs((double)xf[e] * (double)wf[e]);
             }
             size_t at = (size_t)i * p->ldo + (size_t)j;
-            if (slm_dtypes[p->wt].partner == SLM_Q8_1) terms *= 300; /* s is a float16 */
+            if (slm_dtypes[p->wt].partner == SLM_Q8_1)
+                terms *= 300; /* s is a float16 */
             near((double)gen[at], sum, terms, p->k);
             near((double)got[at], (double)gen[at], terms, p->k);
         }
@@ -213,7 +238,8 @@ static void product_bound(struct checker *c, const struct product *p, const floa
     end(wf, p->k);
 }
 
-static void check_product(struct checker *c, enum slm_dtype t, enum slm_dtype xt, mul_fn *gen, mul_fn *got)
+static void check_product(struct checker *c, enum slm_dtype t, enum slm_dtype xt, mul_fn *gen,
+                          mul_fn *got)
 {
     bool bits = xt == slm_dtypes[t].partner && slm_fast_in_integers(t);
     for (int round = 0; round < 16; round++) {
@@ -224,7 +250,8 @@ static void check_product(struct checker *c, enum slm_dtype t, enum slm_dtype xt
         gen(a, p.ldo, p.x, p.xs, p.nx, p.w, p.ws, p.nw, p.k);
         got(b, p.ldo, p.x, p.xs, p.nx, p.w, p.ws, p.nw, p.k);
         product_bound(c, &p, a, b);
-        if (bits) same(b, a, n, "integer product");
+        if (bits)
+            same(b, a, n, "integer product");
         for (int s = 0; s < 60; s++) {
             int i = (int)below(c, (size_t)p.nx), j = (int)below(c, (size_t)p.nw);
             got(one, 1, p.x + (size_t)i * p.xs, p.xs, 1, p.w + (size_t)j * p.ws, p.ws, 1, p.k);
@@ -234,7 +261,8 @@ static void check_product(struct checker *c, enum slm_dtype t, enum slm_dtype xt
             for (size_t j = (size_t)p.nw; j < p.ldo; j++) {
                 uint32_t u;
                 memcpy(&u, &b[(size_t)i * p.ldo + j], 4);
-                if (u != GUARD) fail_msg("wrote between the rows of out");
+                if (u != GUARD)
+                    fail_msg("wrote between the rows of out");
             }
         end(a, n);
         end(b, n);
@@ -307,17 +335,21 @@ static void check_add_rows(struct checker *c, enum slm_dtype t)
         int ny = (int)below(c, 15), nw = (int)below(c, 40);
         size_t k = below(c, 200), ldy = k + below(c, 9), ldw = k + below(c, 9);
         bool turned = below(c, 2);
-        struct slm_rows m = {NULL, ldy, ny, NULL, turned ? 1 : (size_t)nw + 2, turned ? (size_t)ny + 1 : 1, NULL,
-                             ldw, nw, k};
-        size_t ys = (size_t)ny * ldy, as = (size_t)(ny + 2) * (size_t)(nw + 2), ws = (size_t)nw * ldw;
+        struct slm_rows m = {
+            NULL, ldy, ny, NULL, turned ? 1 : (size_t)nw + 2, turned ? (size_t)ny + 1 : 1,
+            NULL, ldw, nw, k};
+        size_t ys = (size_t)ny * ldy, as = (size_t)(ny + 2) * (size_t)(nw + 2),
+               ws = (size_t)nw * ldw;
         float *y[3], *a = floats(as), *w = floats(ws), *terms = floats(ys);
         fill(c, a, as, 1);
         fill(c, w, ws, 1);
-        for (int v = 0; v < 3; v++) y[v] = floats(ys);
+        for (int v = 0; v < 3; v++)
+            y[v] = floats(ys);
         fill(c, y[0], ys, 1);
         memcpy(y[1], y[0], ys * 4);
         memcpy(y[2], y[0], ys * 4);
-        for (size_t i = 0; i < ys; i++) terms[i] = fabsf(y[0][i]);
+        for (size_t i = 0; i < ys; i++)
+            terms[i] = fabsf(y[0][i]);
         m.a = a;
         m.w = w;
         m.y = y[0];
@@ -328,11 +360,14 @@ static void check_add_rows(struct checker *c, enum slm_dtype t)
             for (int j = 0; j < nw; j++) {
                 float s = a[(size_t)i * m.ai + (size_t)j * m.aj];
                 c->k->axpy[SLM_F32](y[2] + (size_t)i * ldy, s, w + (size_t)j * ldw, k);
-                for (size_t e = 0; e < k; e++) terms[(size_t)i * ldy + e] += fabsf(s * w[(size_t)j * ldw + e]);
+                for (size_t e = 0; e < k; e++)
+                    terms[(size_t)i * ldy + e] += fabsf(s * w[(size_t)j * ldw + e]);
             }
         same(y[1], y[2], ys, "add_rows against axpys");
-        for (size_t i = 0; i < ys; i++) near((double)y[1][i], (double)y[0][i], (double)terms[i], (size_t)nw);
-        for (int v = 0; v < 3; v++) end(y[v], ys);
+        for (size_t i = 0; i < ys; i++)
+            near((double)y[1][i], (double)y[0][i], (double)terms[i], (size_t)nw);
+        for (int v = 0; v < 3; v++)
+            end(y[v], ys);
         end(a, as);
         end(w, ws);
         end(terms, ys);
@@ -370,7 +405,8 @@ static void check_two(struct checker *c, two_fn *gen, two_fn *got, bool exact)
         struct pair p;
         pair_init(c, &p, (float)(round % 6 * round % 6) * 6);
         if (round % 6 == 5)
-            for (size_t i = 0; i < p.n; i++) p.x[i] = i % 3 ? (i % 2 ? INFINITY : -1e30f) : NAN;
+            for (size_t i = 0; i < p.n; i++)
+                p.x[i] = i % 3 ? (i % 2 ? INFINITY : -1e30f) : NAN;
         gen(p.a, p.x, p.y, p.n);
         got(p.b, p.x, p.y, p.n);
         for (size_t i = 0; i < p.n; i++) {
@@ -384,8 +420,16 @@ static void check_two(struct checker *c, two_fn *gen, two_fn *got, bool exact)
         pair_end(&p);
     }
 }
-static void check_add(struct checker *c, enum slm_dtype t) { (void)t; check_two(c, c->gen->add, c->k->add, true); }
-static void check_mul(struct checker *c, enum slm_dtype t) { (void)t; check_two(c, c->gen->mul, c->k->mul, true); }
+static void check_add(struct checker *c, enum slm_dtype t)
+{
+    (void)t;
+    check_two(c, c->gen->add, c->k->add, true);
+}
+static void check_mul(struct checker *c, enum slm_dtype t)
+{
+    (void)t;
+    check_two(c, c->gen->mul, c->k->mul, true);
+}
 static void check_silu_mul(struct checker *c, enum slm_dtype t)
 {
     (void)t;
@@ -424,7 +468,8 @@ static void check_softcap(struct checker *c, enum slm_dtype t)
         pair_init(c, &p, (float)(round % 5 * round % 5 * 10) + 0.3f);
         c->gen->softcap(p.a, p.x, cap, p.n);
         c->k->softcap(p.b, p.x, cap, p.n);
-        for (size_t i = 0; i < p.n; i++) near((double)p.b[i], (double)p.a[i], fabs((double)p.a[i]), 0);
+        for (size_t i = 0; i < p.n; i++)
+            near((double)p.b[i], (double)p.a[i], fabs((double)p.a[i]), 0);
         pair_end(&p);
     }
 }
@@ -434,7 +479,8 @@ static void check_rope(struct checker *c, rope_fn *gen, rope_fn *got)
 {
     for (int round = 0; round < 60; round++) {
         size_t half = below(c, 70);
-        float *x = floats(2 * half), *cs = floats(2 * half), *a = floats(2 * half), *b = floats(2 * half);
+        float *x = floats(2 * half), *cs = floats(2 * half), *a = floats(2 * half),
+              *b = floats(2 * half);
         fill(c, x, 2 * half, 1);
         for (size_t i = 0; i < half; i++) {
             cs[i] = cosf((float)i);
@@ -442,7 +488,8 @@ static void check_rope(struct checker *c, rope_fn *gen, rope_fn *got)
         }
         gen(a, x, cs, round % 2 ? -1.0f : 1.0f, half);
         got(b, x, cs, round % 2 ? -1.0f : 1.0f, half);
-        for (size_t i = 0; i < 2 * half; i++) near((double)b[i], (double)a[i], 4 + fabs((double)a[i]), 0);
+        for (size_t i = 0; i < 2 * half; i++)
+            near((double)b[i], (double)a[i], 4 + fabs((double)a[i]), 0);
         got(x, x, cs, round % 2 ? -1.0f : 1.0f, half);
         same(x, b, 2 * half, "in place");
         end(x, 2 * half);
@@ -475,7 +522,8 @@ static void check_norm_rms(struct checker *c, enum slm_dtype t)
         float ra = c->gen->norm_rms(p.a, p.x, w, shift, 1e-5f, p.n);
         float rb = c->k->norm_rms(p.b, p.x, w, shift, 1e-5f, p.n);
         near((double)rb, (double)ra, (double)ra, p.n);
-        for (size_t i = 0; i < p.n; i++) near((double)p.b[i], (double)p.a[i], fabs((double)p.a[i]), p.n);
+        for (size_t i = 0; i < p.n; i++)
+            near((double)p.b[i], (double)p.a[i], fabs((double)p.a[i]), p.n);
         pair_end(&p);
     }
 }
@@ -494,7 +542,8 @@ static void check_norm_layer(struct checker *c, enum slm_dtype t)
         c->k->norm_layer(p.b, p.x, p.y, b, 1e-5f, p.n, sb);
         near((double)sb[0], (double)sa[0], 8, p.n);
         near((double)sb[1], (double)sa[1], (double)sa[1], p.n);
-        for (size_t i = 0; i < p.n; i++) near((double)p.b[i], (double)p.a[i], 4 + fabs((double)p.a[i]), p.n);
+        for (size_t i = 0; i < p.n; i++)
+            near((double)p.b[i], (double)p.a[i], 4 + fabs((double)p.a[i]), p.n);
         end(bias, p.n);
         pair_end(&p);
     }
@@ -510,12 +559,15 @@ static void check_softmax(struct checker *c, enum slm_dtype t)
         float *a = floats(n), *b = floats(n);
         fill(c, a, n, (float)(round % 4) * 10 + 0.1f);
         for (size_t i = 0; i < n; i++)
-            if (round % 5 == 4 && i % 3) a[i] = -INFINITY; /* masked */
-        if (round % 20 == 19) a[0] = -INFINITY;
+            if (round % 5 == 4 && i % 3)
+                a[i] = -INFINITY; /* masked */
+        if (round % 20 == 19)
+            a[0] = -INFINITY;
         memcpy(b, a, n * 4);
         float la = c->gen->softmax(a, n), lb = c->k->softmax(b, n);
         near((double)lb, (double)la, fabs((double)la) + 1, n);
-        for (size_t i = 0; i < n; i++) near((double)b[i], (double)a[i], (double)a[i], n);
+        for (size_t i = 0; i < n; i++)
+            near((double)b[i], (double)a[i], (double)a[i], n);
         end(a, n);
         end(b, n);
         pair_end(&p);
@@ -529,7 +581,8 @@ static void check_dot(struct checker *c, enum slm_dtype t)
         struct pair p;
         double terms = 0;
         pair_init(c, &p, 2);
-        for (size_t i = 0; i < p.n; i++) terms += fabs((double)p.x[i] * (double)p.y[i]);
+        for (size_t i = 0; i < p.n; i++)
+            terms += fabs((double)p.x[i] * (double)p.y[i]);
         near((double)c->k->dot(p.x, p.y, p.n), (double)c->gen->dot(p.x, p.y, p.n), terms, p.n);
         pair_end(&p);
     }
@@ -541,7 +594,8 @@ static void check_max(struct checker *c, enum slm_dtype t)
     for (int round = 0; round < 60; round++) {
         struct pair p;
         pair_init(c, &p, 2);
-        if (p.n && c->k->max(p.x, p.n) != c->gen->max(p.x, p.n)) fail_msg("not the largest");
+        if (p.n && c->k->max(p.x, p.n) != c->gen->max(p.x, p.n))
+            fail_msg("not the largest");
         pair_end(&p);
     }
 }
@@ -555,12 +609,15 @@ struct slot {
     bool typed;
 };
 static const struct slot slots[] = {
-#define KERN(ret, name, args) {#name, check_##name, offsetof(struct slm_kern, name), sizeof(void *), false},
-#define KERN_DT(ret, name, args) {#name, check_##name, offsetof(struct slm_kern, name), sizeof(void *), true},
+#define KERN(ret, name, args)                                                                  \
+    {#name, check_##name, offsetof(struct slm_kern, name), sizeof(void *), false},
+#define KERN_DT(ret, name, args)                                                               \
+    {#name, check_##name, offsetof(struct slm_kern, name), sizeof(void *), true},
 #include "kernels/kernels.inc"
 #undef KERN
 #undef KERN_DT
-    {"packed", check_packed, offsetof(struct slm_kern, packed), sizeof(struct slm_packed), true},
+    {"packed", check_packed, offsetof(struct slm_kern, packed), sizeof(struct slm_packed),
+     true},
 };
 
 struct kern_case {
@@ -582,9 +639,11 @@ static bool run_case(const struct kern_case *s)
     return true;
 }
 
-static bool differs(const struct slot *s, const struct slm_kern *a, const struct slm_kern *b, size_t t)
+static bool differs(const struct slot *s, const struct slm_kern *a, const struct slm_kern *b,
+                    size_t t)
 {
-    const char *pa = (const char *)a + s->at + t * s->size, *pb = (const char *)b + s->at + t * s->size;
+    const char *pa = (const char *)a + s->at + t * s->size,
+               *pb = (const char *)b + s->at + t * s->size;
     static const char none[sizeof(struct slm_packed)];
     return memcmp(pa, none, s->size) != 0 && (a == b || memcmp(pa, pb, s->size) != 0);
 }
@@ -598,14 +657,18 @@ static size_t list_cases(const struct slm_cpu *cpu)
     size_t n = 0;
     int last = 0;
     for (int l = 0; l < SLM_CPU_COUNT; l++) {
-        if (!(cpu->has >> l & 1u)) continue;
+        if (!(cpu->has >> l & 1u))
+            continue;
         slm_kern_fill(&tables[l], cpu, (enum slm_cpu_level)l);
         for (size_t s = 0; s < sizeof slots / sizeof *slots; s++)
             for (size_t t = 0; t < (slots[s].typed ? SLM_DTYPE_COUNT : 1); t++) {
-                if (n == MOST || !differs(&slots[s], &tables[l], &tables[last], t)) continue;
+                if (n == MOST || !differs(&slots[s], &tables[l], &tables[last], t))
+                    continue;
                 struct kern_case *k = &cases[n];
-                *k = (struct kern_case){&slots[s], &tables[0], &tables[l], (enum slm_dtype)t, ""};
-                snprintf(k->name, sizeof k->name, "%s %s%s%s", slm_cpu_level_name((enum slm_cpu_level)l), slots[s].name,
+                *k = (struct kern_case){&slots[s], &tables[0], &tables[l], (enum slm_dtype)t,
+                                        ""};
+                snprintf(k->name, sizeof k->name, "%s %s%s%s",
+                         slm_cpu_level_name((enum slm_cpu_level)l), slots[s].name,
                          slots[s].typed ? " " : "", slots[s].typed ? slm_dtypes[t].name : "");
                 n++;
             }
@@ -615,7 +678,8 @@ static size_t list_cases(const struct slm_cpu *cpu)
 }
 
 #ifdef CHECKKERN_ONLY
-int slm_fail(slm_err *err, int code, const char *fmt, ...) /* base's knows Unicode, which is a library */
+int slm_fail(slm_err *err, int code, const char *fmt,
+             ...) /* base's knows Unicode, which is a library */
 {
     snprintf(err->msg, sizeof err->msg, "%s", fmt);
     return code;
@@ -637,13 +701,16 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", err.msg);
         return 1;
     }
-    if (argc > 1 && strcmp(argv[1], "--bench") == 0) 
-        return bench(argc > 2 ? argv[2] : NULL, argc > 3 ? argv[3] : NULL, argc > 4 ? atoi(argv[4]) : 0);
+    if (argc > 1 && strcmp(argv[1], "--bench") == 0)
+        return bench(argc > 2 ? argv[2] : NULL, argc > 3 ? argv[3] : NULL,
+                     argc > 4 ? atoi(argv[4]) : 0);
     size_t n = list_cases(&cpu), good = 0;
-    for (size_t i = 0; i < n; i++) good += run_case(&cases[i]);
+    for (size_t i = 0; i < n; i++)
+        good += run_case(&cases[i]);
     printf("checkkern: levels");
     for (int l = 0; l < SLM_CPU_COUNT; l++)
-        if (cpu.has >> l & 1u) printf(" %s", slm_cpu_level_name((enum slm_cpu_level)l));
+        if (cpu.has >> l & 1u)
+            printf(" %s", slm_cpu_level_name((enum slm_cpu_level)l));
     printf("\n%zu passed, %zu failed\n", good, n - good);
     return good == n ? 0 : 1;
 }
