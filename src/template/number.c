@@ -268,7 +268,7 @@ void slm_jj_put_float(struct slm_buf *b, double f)
             break;
     }
     char *e = strchr(s, 'e');
-    exp = atoi(e + 1);
+    exp = (int)strtol(e + 1, NULL, 10);
     for (char *c = s; c < e; c++)
         if (*c >= '0' && *c <= '9')
             digits[n++] = *c;
