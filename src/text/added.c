@@ -103,9 +103,11 @@ static size_t candidate(const struct added_set *set, const char *s, size_t n, si
     return i;
 }
 
-int slm_added_next(const slm_tokenizer *t, const struct added_set *set, const char *s, size_t n,
+int slm_added_next(const slm_tokenizer *t, const struct added_set *set, struct slm_tok_str text,
                    size_t from, unsigned flags, size_t *span)
 {
+    const char *s = text.s;
+    size_t n = text.n;
     if (!set->n)
         return -1;
     for (size_t i = candidate(set, s, n, from); i < n; i = candidate(set, s, n, i)) {

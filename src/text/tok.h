@@ -373,8 +373,9 @@ const struct bpe_pair *slm_bpe_find(const struct bpe *b, int32_t left, int32_t r
 
 /* Added tokens. */
 int slm_added_set_init(slm_tokenizer *t, struct added_set *s, bool normalized, slm_err *err);
-/* Next added token in s[from, n) that counts under the flags: index of t->added with [*a, *b), or -1. */
-int slm_added_next(const slm_tokenizer *t, const struct added_set *set, const char *s, size_t n,
+/* Next added token in s from `from` on that counts under the flags: index of t->added, its span
+ * with the blanks it takes, or -1. */
+int slm_added_next(const slm_tokenizer *t, const struct added_set *set, struct slm_tok_str s,
                    size_t from, unsigned flags, size_t *span);
 
 /* --- openers ------------------------------------------------------------------------------------------ */

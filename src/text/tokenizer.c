@@ -50,7 +50,7 @@ static int encode_normal(struct enc *e, struct slm_tok_str s, bool first)
     const slm_tokenizer *t = e->t;
     size_t at = 0, span[2];
     int k, rc = 0;
-    while (!rc && (k = slm_added_next(t, &t->norm_set, s.s, s.n, at, e->flags, span)) >= 0) {
+    while (!rc && (k = slm_added_next(t, &t->norm_set, s, at, e->flags, span)) >= 0) {
         if (span[0] > at)
             rc = slm_pre_run(e, s.s + at, span[0] - at, first && !at);
         rc = rc ? rc : slm_enc_put(e, t->added[k].id);
@@ -69,9 +69,10 @@ static int encode_part(struct enc *e, const char *s, size_t n, bool first)
 static int encode_text(struct enc *e, const char *s, size_t n)
 {
     const slm_tokenizer *t = e->t;
+    const struct slm_tok_str text = {s, n};
     size_t at = 0, span[2];
     int k, rc = 0;
-    while (!rc && (k = slm_added_next(t, &t->raw_set, s, n, at, e->flags, span)) >= 0) {
+    while (!rc && (k = slm_added_next(t, &t->raw_set, text, at, e->flags, span)) >= 0) {
         if (span[0] > at)
             rc = encode_part(e, s + at, span[0] - at, !at);
         rc = rc ? rc : slm_enc_put(e, t->added[k].id);
