@@ -24,9 +24,9 @@ SLM_API const char *slm_status_words(int status);
 SLM_API int slm_status_http(int status);
 SLM_API int slm_status_exit(int status);
 
-/* Every status that slm can return: name, HTTP status, exit code of the command line, words. The
- * only list: the enum, the words, the CLI's exit codes and the server's replies are made from
- * it. Values are 0, -1, -2 ... in this order and never change: append only. */
+/* Every status that slm can return: name, HTTP status, exit code of the command line, words.
+ * The only list: the enum, the words, the CLI's exit codes and the server's replies are made
+ * from it. Values are 0, -1, -2 ... in this order and never change: append only. */
 /* clang-format off */
 #define SLM_STATUS_LIST(S) \
     S(OK,          200, 0,  "ok") \

@@ -1,6 +1,6 @@
-/* The blocks of GGUF's quantised types, byte for byte as files hold them (little endian). A `d` is
- * a float16 scale, `qs` the low bits, `qh` the high bits, `scales` packed sub-block scales. The
- * arithmetic that gives values from them stands in kernels/quant_*.c. */
+/* The blocks of GGUF's quantised types, byte for byte as files hold them (little endian). A `d`
+ * is a float16 scale, `qs` the low bits, `qh` the high bits, `scales` packed sub-block scales.
+ * The arithmetic that gives values from them stands in kernels/quant_*.c. */
 #ifndef SLM_BASE_BLOCKS_H
 #define SLM_BASE_BLOCKS_H
 
@@ -14,20 +14,41 @@ typedef struct { uint16_t d, m; uint8_t qh[4]; uint8_t qs[16]; } block_q5_1;
 typedef struct { uint16_t d; int8_t qs[32]; } block_q8_0;
 typedef struct { uint16_t d, s; int8_t qs[32]; } block_q8_1;  /* s = d * sum(qs) */
 typedef struct { uint8_t scales[16]; uint8_t qs[64]; uint16_t d, dmin; } block_q2_K;
-typedef struct { uint8_t hmask[32]; uint8_t qs[64]; uint8_t scales[12]; uint16_t d; } block_q3_K;
+typedef struct {
+    uint8_t hmask[32];
+    uint8_t qs[64];
+    uint8_t scales[12];
+    uint16_t d;
+} block_q3_K;
 typedef struct { uint16_t d, dmin; uint8_t scales[12]; uint8_t qs[128]; } block_q4_K;
-typedef struct { uint16_t d, dmin; uint8_t scales[12]; uint8_t qh[32]; uint8_t qs[128]; } block_q5_K;
+typedef struct {
+    uint16_t d, dmin;
+    uint8_t scales[12];
+    uint8_t qh[32];
+    uint8_t qs[128];
+} block_q5_K;
 typedef struct { uint8_t ql[128]; uint8_t qh[64]; int8_t scales[16]; uint16_t d; } block_q6_K;
 typedef struct { float d; int8_t qs[256]; int16_t bsums[16]; } block_q8_K; /* never in a file */
 typedef struct { uint16_t d; uint16_t qs[32]; } block_iq2_xxs;
 typedef struct { uint16_t d; uint16_t qs[32]; uint8_t scales[8]; } block_iq2_xs;
 typedef struct { uint16_t d; uint8_t qs[64]; uint8_t qh[8]; uint8_t scales[8]; } block_iq2_s;
 typedef struct { uint16_t d; uint8_t qs[96]; } block_iq3_xxs;
-typedef struct { uint16_t d; uint8_t qs[64]; uint8_t qh[8]; uint8_t signs[32]; uint8_t scales[4]; } block_iq3_s;
+typedef struct {
+    uint16_t d;
+    uint8_t qs[64];
+    uint8_t qh[8];
+    uint8_t signs[32];
+    uint8_t scales[4];
+} block_iq3_s;
 typedef struct { uint16_t d; uint8_t qs[32]; uint16_t qh[8]; } block_iq1_s;
 typedef struct { uint8_t qs[32]; uint8_t qh[16]; uint8_t scales[8]; } block_iq1_m;
 typedef struct { uint16_t d; uint8_t qs[16]; } block_iq4_nl;
-typedef struct { uint16_t d; uint16_t scales_h; uint8_t scales_l[4]; uint8_t qs[128]; } block_iq4_xs;
+typedef struct {
+    uint16_t d;
+    uint16_t scales_h;
+    uint8_t scales_l[4];
+    uint8_t qs[128];
+} block_iq4_xs;
 typedef struct { uint8_t qs[48]; uint8_t qh[4]; uint16_t d; } block_tq1_0;
 typedef struct { uint8_t qs[64]; uint16_t d; } block_tq2_0;
 typedef struct { uint8_t e; uint8_t qs[16]; } block_mxfp4;

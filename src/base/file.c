@@ -144,7 +144,8 @@ int slm_out_open(struct slm_out *o, slm_runtime *rt, const char *path, slm_err *
     if (slm_path_is_dir(path))
         return slm_fail(err, SLM_E_IO, "%s: is a folder, cannot write a file there", path);
     o->path = slm_alloc(rt, SLM_MEM_BASE, n + 1);
-    o->tmp = slm_zalloc(rt, SLM_MEM_BASE, n + 32); /* until it is named, close removes nothing */
+    /* until it is named, close removes nothing */
+    o->tmp = slm_zalloc(rt, SLM_MEM_BASE, n + 32);
     o->buf = slm_alloc(rt, SLM_MEM_BASE, OUT_BUF);
     if (!o->path || !o->tmp || !o->buf) {
         slm_out_close(o);

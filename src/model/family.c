@@ -1,5 +1,5 @@
-/* The families: one row each. This is the only table of code where their names stand; everything
- * else asks for traits. */
+/* The families: one row each. This is the only table of code where their names stand;
+ * everything else asks for traits. */
 #include "model/family.h"
 
 #include <string.h>
@@ -39,12 +39,12 @@ const struct slm_family slm_families[] = {
      .norm = SLM_NORM_RMS, .act = SLM_ACT_SILU, .window = SLM_WIN_UPPER, .bias_qkv = true,
      .chat = {"chatml"}},
     {.name = "qwen3", .hf = {"qwen3"}, .arch = {"Qwen3ForCausalLM"}, .gguf = "qwen3",
-     .norm = SLM_NORM_RMS, .act = SLM_ACT_SILU, .qk_norm = SLM_QK_SHARED, .window = SLM_WIN_UPPER,
-     .chat = {"chatml"}},
+     .norm = SLM_NORM_RMS, .act = SLM_ACT_SILU, .qk_norm = SLM_QK_SHARED,
+     .window = SLM_WIN_UPPER, .chat = {"chatml"}},
     {.name = "stablelm", .hf = {"stablelm", "stablelm_epoch"},
      .arch = {"StableLmForCausalLM", "StableLMEpochForCausalLM"}, .gguf = "stablelm",
-     .norm = SLM_NORM_LAYER, .act = SLM_ACT_SILU, .resid = SLM_RESID_EITHER, .qk_norm = SLM_QK_OWN,
-     .rot_share = 0.25f, .chat = {"chatml", "stablelm"}},
+     .norm = SLM_NORM_LAYER, .act = SLM_ACT_SILU, .resid = SLM_RESID_EITHER,
+     .qk_norm = SLM_QK_OWN, .rot_share = 0.25f, .chat = {"chatml", "stablelm"}},
 };
 /* clang-format on */
 const int slm_family_count = sizeof slm_families / sizeof *slm_families;
@@ -61,7 +61,8 @@ const struct slm_family *slm_family_find_hf(const char *model_type, const char *
 {
     for (int i = 0; i < slm_family_count; i++) {
         const struct slm_family *f = &slm_families[i];
-        if (model_type ? listed(f->hf, 4, model_type) : architecture && listed(f->arch, 2, architecture))
+        if (model_type ? listed(f->hf, 4, model_type)
+                       : architecture && listed(f->arch, 2, architecture))
             return f;
     }
     return NULL;

@@ -62,7 +62,8 @@ static int open_folder(struct slm_source *s, slm_err *err)
     struct slm_buf buf;
     slm_buf_init(&buf, s->rt, SLM_MEM_MODEL, 1 << 16);
     s->kind = SLM_SOURCE_HF;
-    slm_path_join(&buf, s->path, "pytorch_model.bin.index.json"); /* room for every name below */
+    /* room for every name below */
+    slm_path_join(&buf, s->path, "pytorch_model.bin.index.json");
     int rc = slm_buf_check(&buf, s->path, err);
     if (rc) {
         slm_buf_release(&buf);

@@ -1,7 +1,7 @@
-/* Replays a corpus: feeds each file named on the command line, or lying in a folder named there, to
- * LLVMFuzzerTestOneInput, so that plain gcc builds re-run in every `make test` what a fuzzer once
- * found. The buffer has exactly the file's length, so that a sanitizer sees one byte too far.
- * Prints "ok"/"FAIL" lines for tests/run.sh; a crash is seen by the runner. */
+/* Replays a corpus: feeds each file named on the command line, or lying in a folder named
+ * there, to LLVMFuzzerTestOneInput, so that plain gcc builds re-run in every `make test` what a
+ * fuzzer once found. The buffer has exactly the file's length, so that a sanitizer sees one
+ * byte too far. Prints "ok"/"FAIL" lines for tests/run.sh; a crash is seen by the runner. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

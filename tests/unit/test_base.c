@@ -1,5 +1,6 @@
-/* The base room: heap, arenas, buffers, errors, files, JSON, Unicode, random numbers, element types
- * and CPU levels from recorded CPUID leaves. Threads have a program of their own, test_threads. */
+/* The base room: heap, arenas, buffers, errors, files, JSON, Unicode, random numbers, element
+ * types and CPU levels from recorded CPUID leaves. Threads have a program of their own,
+ * test_threads. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -117,7 +118,8 @@ static void test_err(void **state)
 {
     (void)state;
     slm_err err = {0};
-    assert_int_equal(slm_fail(&err, SLM_E_FORMAT, "%s: %d", "a\nb\x1b[2J\xff", 5), SLM_E_FORMAT);
+    assert_int_equal(slm_fail(&err, SLM_E_FORMAT, "%s: %d", "a\nb\x1b[2J\xff", 5),
+                     SLM_E_FORMAT);
     assert_string_equal(err.msg, "a?b?[2J?: 5");
     assert_int_equal(slm_fail_in(&err, SLM_E_IO, "shard 2"), SLM_E_FORMAT);
     assert_string_equal(err.msg, "shard 2: a?b?[2J?: 5");
@@ -219,7 +221,8 @@ static void test_json(void **state)
     slm_buf_release(&text);
     slm_json_free(j);
 
-    static const char *const bad[] = {"", "{", "{\"a\":1,\"a\":2}", "[1,]", "\"\xff\"", "nul", "[1]x", "1e999"};
+    static const char *const bad[] = {
+        "", "{", "{\"a\":1,\"a\":2}", "[1,]", "\"\xff\"", "nul", "[1]x", "1e999"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         slm_err err = {0};
         j = NULL;
@@ -249,12 +252,14 @@ static void test_utf8(void **state)
             assert_int_equal(slm_utf8_partial(out, (size_t)k), k);
         }
     }
-    static const char *const ill[] = {"\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\x80", "\xe2\x82", "\xf8\x88"};
+    static const char *const ill[] = {"\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+                                      "\x80",     "\xe2\x82",     "\xf8\x88"};
     for (size_t i = 0; i < sizeof ill / sizeof *ill; i++)
         assert_false(slm_utf8_valid(ill[i], strlen(ill[i])));
     struct slm_buf b;
     slm_buf_init(&b, rt, SLM_MEM_USER, 1000);
-    slm_utf8_clean(&b, "a\xe2\x82z\xff\xf0\x9f\x90", 8); /* one U+FFFD for each maximal subpart */
+    /* one U+FFFD for each maximal subpart */
+    slm_utf8_clean(&b, "a\xe2\x82z\xff\xf0\x9f\x90", 8);
     assert_string_equal(b.s, "a\xef\xbf\xbdz\xef\xbf\xbd\xef\xbf\xbd");
     slm_buf_reset(&b);
     assert_int_equal(slm_utf8_normalize(&b, "e\xcc\x81\xef\xac\x81", 6, SLM_NFC, NULL), 0);
@@ -323,7 +328,8 @@ static void test_dtypes(void **state)
     assert_true(isnan(slm_bf16_to_f32(slm_f32_to_bf16(NAN))));
 }
 
-/* Leaves as an Haswell, a Zen 4, a Sapphire Rapids and a system without AVX state would give them. */
+/* Leaves as an Haswell, a Zen 4, a Sapphire Rapids and a system without AVX state would give
+ * them. */
 static void test_cpu(void **state)
 {
     (void)state;
@@ -332,7 +338,8 @@ static void test_cpu(void **state)
     assert_int_equal(slm_cpu_levels_x86(&id), 1u << SLM_CPU_GENERIC);
     id.leaf1_ecx = avx;
     id.leaf7_ebx = 1u << 5;
-    assert_int_equal(slm_cpu_levels_x86(&id), 1u << SLM_CPU_GENERIC); /* the system saves nothing */
+    /* the system saves nothing */
+    assert_int_equal(slm_cpu_levels_x86(&id), 1u << SLM_CPU_GENERIC);
     id.xcr0 = 7;
     uint32_t has = 1u << SLM_CPU_GENERIC | 1u << SLM_CPU_AVX2;
     assert_int_equal(slm_cpu_levels_x86(&id), has);

@@ -1,5 +1,5 @@
-/* The pool: every thread runs, barriers hold, callers from outside wait their turn, and work is cut
- * without a gap. Run under ThreadSanitizer by make check. */
+/* The pool: every thread runs, barriers hold, callers from outside wait their turn, and work is
+ * cut without a gap. Run under ThreadSanitizer by make check. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,7 +31,8 @@ struct job {
     int wrong;
 };
 
-/* In each round every thread writes its own cell and, behind a barrier, reads all the others'. */
+/* In each round every thread writes its own cell and, behind a barrier, reads all the
+ * others'. */
 static void rounds(int ith, int nth, void *arg)
 {
     struct job *j = arg;
@@ -145,7 +146,9 @@ static void test_heap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_barrier), cmocka_unit_test(test_callers), cmocka_unit_test(test_split),
+        cmocka_unit_test(test_barrier),
+        cmocka_unit_test(test_callers),
+        cmocka_unit_test(test_split),
         cmocka_unit_test(test_heap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

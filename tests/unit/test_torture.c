@@ -1,7 +1,7 @@
-/* Torture: every allocation of opening, loading, parsing and generating fails once. Each must come
- * back as SLM_E_NOMEM with a message, leave no block behind and no file half written. With
- * SLM_TORTURE=full (make check) all of them are tried; without it every one of the first hundred
- * and then ever wider steps. */
+/* Torture: every allocation of opening, loading, parsing and generating fails once. Each must
+ * come back as SLM_E_NOMEM with a message, leave no block behind and no file half written. With
+ * SLM_TORTURE=full (make check) all of them are tried; without it every one of the first
+ * hundred and then ever wider steps. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,14 +46,15 @@ static int open_file(slm_runtime *rt, slm_err *err)
 
 static int read_words(slm_runtime *rt, slm_err *err)
 {
-    static const char words[] = "The giant's hen, \xe2\x82\xac and \xf0\x9f\x90\x93, laid <s> golden eggs.";
+    static const char words[] =
+        "The giant's hen, \xe2\x82\xac and \xf0\x9f\x90\x93, laid <s> golden eggs.";
     slm_tokenizer *t = NULL;
     slm_ids ids = {0};
     slm_text text = {0};
     int rc = slm_tokenizer_open(&t, rt, MODEL, err);
     if (!rc)
-        rc = slm_tokenizer_encode(t, words, sizeof words - 1, SLM_ENCODE_SPECIAL | SLM_ENCODE_AFFIXES,
-                                  &ids, err);
+        rc = slm_tokenizer_encode(t, words, sizeof words - 1,
+                                  SLM_ENCODE_SPECIAL | SLM_ENCODE_AFFIXES, &ids, err);
     if (!rc)
         rc = slm_tokenizer_decode(t, ids.data, ids.len, 1, &text, err);
     slm_text_release(&text);
@@ -66,11 +67,14 @@ static int render(slm_runtime *rt, slm_err *err)
 {
     static const char src[] =
         "{% macro say(m) %}<{{ m.role|upper }}>{{ m['content'] | trim }}\n{% endmacro %}"
-        "{% set ns = namespace(n=0) %}{% for m in messages if m.content is string %}{{ say(m) }}"
+        "{% set ns = namespace(n=0) %}{% for m in messages if m.content is string %}{{ say(m) "
+        "}}"
         "{% set ns.n = ns.n + loop.index %}{% endfor %}{{ (messages | tojson)[:20] }}"
-        "{{ ns.n ~ '/' ~ [1, 2, 3] | join(', ') }}{% if add_generation_prompt %}<SLM>{% endif %}";
-    static const char chat[] = "{\"messages\":[{\"role\":\"user\",\"content\":\" Who are you? \"},"
-                               "{\"role\":\"fox\",\"content\":\"The fox.\"}],\"add_generation_prompt\":true}";
+        "{{ ns.n ~ '/' ~ [1, 2, 3] | join(', ') }}{% if add_generation_prompt %}<SLM>{% endif "
+        "%}";
+    static const char chat[] =
+        "{\"messages\":[{\"role\":\"user\",\"content\":\" Who are you? \"},"
+        "{\"role\":\"fox\",\"content\":\"The fox.\"}],\"add_generation_prompt\":true}";
     slm_template *t = NULL;
     slm_text text = {0};
     int rc = slm_template_new(&t, rt, src, sizeof src - 1, "torture", err);
@@ -167,8 +171,9 @@ static void test_convert(void **state) { (void)state; torture(convert, "convert"
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open_file), cmocka_unit_test(test_tokenize), cmocka_unit_test(test_template),
-        cmocka_unit_test(test_open_model), cmocka_unit_test(test_generate), cmocka_unit_test(test_convert),
+        cmocka_unit_test(test_open_file), cmocka_unit_test(test_tokenize),
+        cmocka_unit_test(test_template),  cmocka_unit_test(test_open_model),
+        cmocka_unit_test(test_generate),  cmocka_unit_test(test_convert),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
