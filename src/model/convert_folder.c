@@ -19,9 +19,42 @@ static void put_int(struct slm_buf *b, const char *key, int v)
     slm_buf_printf(b, ",\n  \"%s\": %d", key, v);
 }
 
+/* A number that Transformers takes for a float: it refuses 30 where it wants 30.0. */
+static void put_real(struct slm_buf *b, float v)
+{
+    char s[40];
+    snprintf(s, sizeof s, "%.9g", (double)v);
+    slm_buf_printf(b, "%s%s", s, strpbrk(s, ".e") ? "" : ".0");
+}
+
 static void put_num(struct slm_buf *b, const char *key, float v)
 {
-    slm_buf_printf(b, ",\n  \"%s\": %.9g", key, (double)v);
+    slm_buf_printf(b, ",\n  \"%s\": ", key);
+    put_real(b, v);
+}
+
+/* What is not above 0 is none, and said so: a missing key is the family's default. */
+static void put_cap(struct slm_buf *b, const char *key, float v)
+{
+    if (v > 0)
+        put_num(b, key, v);
+    else
+        slm_buf_printf(b, ",\n  \"%s\": null", key);
+}
+
+static void put_id(struct slm_buf *b, const char *key, int32_t id)
+{
+    if (id >= 0)
+        put_int(b, key, id);
+    else
+        slm_buf_printf(b, ",\n  \"%s\": null", key);
+}
+
+/* Inside an object, behind another key. */
+static void put_inner(struct slm_buf *b, const char *key, float v)
+{
+    slm_buf_printf(b, ", \"%s\": ", key);
+    put_real(b, v);
 }
 
 static void put_bool(struct slm_buf *b, const char *key, bool v)
@@ -32,8 +65,10 @@ static void put_bool(struct slm_buf *b, const char *key, bool v)
 static void put_factors(struct slm_buf *b, const char *key, const float *f, int n)
 {
     slm_buf_printf(b, ", \"%s\": [", key);
-    for (int i = 0; i < n; i++)
-        slm_buf_printf(b, "%s%.9g", i ? ", " : "", (double)f[i]);
+    for (int i = 0; i < n; i++) {
+        slm_buf_puts(b, i ? ", " : "");
+        put_real(b, f[i]);
+    }
     slm_buf_puts(b, "]");
 }
 
@@ -79,29 +114,31 @@ static int put_scaling(struct slm_buf *b, const slm_model *m, slm_err *err)
     slm_buf_printf(b, ",\n  \"rope_scaling\": {\"rope_type\": \"%s\", \"type\": \"%s\"", name,
                    name);
     if (r->kind != SLM_ROPE_LONG)
-        slm_buf_printf(b, ", \"factor\": %.9g", (double)factor);
+        put_inner(b, "factor", factor);
     if (r->kind != SLM_ROPE_LINEAR && r->kind != SLM_ROPE_LONG)
         slm_buf_printf(b, ", \"original_max_position_embeddings\": %d", original);
-    if (llama3)
-        slm_buf_printf(b, ", \"low_freq_factor\": %.9g, \"high_freq_factor\": %.9g",
-                       r->low > 0 ? (double)r->low : 1.0, r->high > 0 ? (double)r->high : 4.0);
+    if (llama3) {
+        put_inner(b, "low_freq_factor", r->low > 0 ? r->low : 1);
+        put_inner(b, "high_freq_factor", r->high > 0 ? r->high : 4);
+    }
     if (r->kind == SLM_ROPE_YARN) {
-        slm_buf_printf(b, ", \"beta_fast\": %.9g, \"beta_slow\": %.9g", (double)r->beta_fast,
-                       (double)r->beta_slow);
-        if (r->mscale_all > 0)
-            slm_buf_printf(b, ", \"mscale\": %.9g, \"mscale_all_dim\": %.9g", (double)r->mscale,
-                           (double)r->mscale_all);
+        put_inner(b, "beta_fast", r->beta_fast);
+        put_inner(b, "beta_slow", r->beta_slow);
+        if (r->mscale_all > 0) {
+            put_inner(b, "mscale", r->mscale);
+            put_inner(b, "mscale_all_dim", r->mscale_all);
+        }
         if (!r->truncate)
             slm_buf_puts(b, ", \"truncate\": false");
     }
     if (r->kind == SLM_ROPE_YARN || r->kind == SLM_ROPE_LONG)
-        slm_buf_printf(b, ", \"attention_factor\": %.9g", (double)m->rope[0].factor);
+        put_inner(b, "attention_factor", m->rope[0].factor);
     if (r->kind == SLM_ROPE_LONG) {
         put_factors(b, "short_factor", r->short_f, m->hp.rot / 2);
         put_factors(b, "long_factor", r->long_f, m->hp.rot / 2);
     }
     if (m->hp.temper_beta != 0)
-        slm_buf_printf(b, ", \"llama_4_scaling_beta\": %.9g", (double)m->hp.temper_beta);
+        put_inner(b, "llama_4_scaling_beta", m->hp.temper_beta);
     slm_buf_puts(b, "}");
     return 0;
 }
@@ -155,15 +192,13 @@ static void put_family(struct slm_buf *b, const slm_model *m)
         slm_buf_printf(b, ",\n  \"hidden_activation\": \"%s\"", act);
     put_num(b, f->norm == SLM_NORM_LAYER ? "layer_norm_eps" : "rms_norm_eps", hp->eps);
     if (f->query_scalar) {
-        put_num(b, "query_pre_attn_scalar", roundf(1 / (hp->attn_scale * hp->attn_scale)));
-        slm_buf_printf(b,
-                       hp->attn_cap > 0 ? ",\n  \"attn_logit_softcapping\": %.9g"
-                                        : ",\n  \"attn_logit_softcapping\": null",
-                       (double)hp->attn_cap);
-        slm_buf_printf(b,
-                       hp->final_cap > 0 ? ",\n  \"final_logit_softcapping\": %.9g"
-                                         : ",\n  \"final_logit_softcapping\": null",
-                       (double)hp->final_cap);
+        float scalar = 1 / (hp->attn_scale * hp->attn_scale), whole = roundf(scalar);
+        if (fabsf(scalar - whole) < 1e-3f * whole)
+            put_int(b, "query_pre_attn_scalar", (int)whole);
+        else
+            put_num(b, "query_pre_attn_scalar", scalar);
+        put_cap(b, "attn_logit_softcapping", hp->attn_cap);
+        put_cap(b, "final_logit_softcapping", hp->final_cap);
     }
     if (f->moe) {
         put_int(b, "num_local_experts", hp->experts);
@@ -217,10 +252,9 @@ static int make_config(struct folder *f, slm_err *err)
         put_int(b, "original_max_position_embeddings", hp->rope[0].original);
     put_windows(b, hp);
     put_bool(b, "tie_word_embeddings", hp->tied == 1);
-    if (tok && slm_tokenizer_bos(tok) >= 0)
-        put_int(b, "bos_token_id", slm_tokenizer_bos(tok));
-    if (tok && slm_tokenizer_eos(tok) >= 0)
-        put_int(b, "eos_token_id", slm_tokenizer_eos(tok));
+    put_id(b, "bos_token_id", tok ? slm_tokenizer_bos(tok) : -1);
+    put_id(b, "eos_token_id", tok ? slm_tokenizer_eos(tok) : -1);
+    put_id(b, "pad_token_id", tok ? slm_tok_named_id(tok, SLM_TOK_PAD) : -1);
     slm_buf_printf(b, ",\n  \"torch_dtype\": \"%s\"\n}\n", dtype_name(f->c));
     return rc;
 }
@@ -231,11 +265,11 @@ static void make_generation(struct folder *f)
     const slm_tokenizer *tok = slm_convert_tokenizer(f->c);
     struct slm_buf *b = &f->text;
     int n = 0;
-    slm_buf_puts(b, "{\n  \"eos_token_id\": [");
+    slm_buf_puts(b, "{\n  \"eos_token_id\": ");
     for (int32_t id = 0; id < (tok ? slm_tokenizer_size(tok) : 0); id++)
         if (slm_model_is_eog(m, id))
-            slm_buf_printf(b, "%s%d", n++ ? ", " : "", id);
-    slm_buf_puts(b, "]");
+            slm_buf_printf(b, "%s%d", n++ ? ", " : "[", id);
+    slm_buf_puts(b, n ? "]" : "null");
     if (tok && slm_tokenizer_bos(tok) >= 0)
         put_int(b, "bos_token_id", slm_tokenizer_bos(tok));
     const slm_model_defaults *d = &m->defaults;
