@@ -1,5 +1,6 @@
-/* Part of fast_body.h: unpacks one block of VN rows, every type by its own layout, to dwords of four
- * weights a row. Where these go (a panel, or straight into products) is the sink's affair. */
+/* Part of fast_body.h: unpacks one block of VN rows, every type by its own layout, to dwords of
+ * four weights a row. Where these go (a panel, or straight into products) is the sink's affair.
+ */
 
 /* Where VN rows of weights are: plain rows, or one packed group (dwords of the rows side by
  * side). */

@@ -1,25 +1,25 @@
-/* The face of the kernel room: one table of function pointers, filled with the generic kernels and
- * overwritten rung by rung by what this CPU does better. The generic column is complete and is the
- * truth that every other is tested against. */
+/* The face of the kernel room: one table of function pointers, filled with the generic kernels
+ * and overwritten rung by rung by what this CPU does better. The generic column is complete and
+ * is the truth that every other is tested against. */
 #ifndef SLM_KERNELS_H
 #define SLM_KERNELS_H
 
 #include "base/base.h"
 
-/* A product in a packed layout of one CPU level, made at load from plain rows and never written to
- * a file. pack == NULL: there is none, the plain slots serve.
- * Layout: groups of nr weight rows, packed together; a row count that nr does not divide is padded. */
+/* A product in a packed layout of one CPU level, made at load from plain rows and never written
+ * to a file. pack == NULL: there is none, the plain slots serve. Layout: groups of nr weight
+ * rows, packed together; a row count that nr does not divide is padded. */
 struct slm_packed {
     size_t (*bytes)(int rows, size_t k);
     void (*pack)(void *out, const void *w, size_t ws, int rows, size_t k);
     /* as mul_fast for rows [j0, j0 + nw) of the packed matrix; j0 a multiple of nr */
-    void (*run)(float *out, size_t ldo, const void *x, size_t xs, int nx, const void *packed, int j0,
-                int nw, size_t k);
+    void (*run)(float *out, size_t ldo, const void *x, size_t xs, int nx, const void *packed,
+                int j0, int nw, size_t k);
     int nr;
 };
 
-/* y[i][e] += sum over j < nw, j rising, of a[i * ai + j * aj] * w[j][e], for i < ny and e < k; all
- * strides in floats. The bits of one axpy of float32 after the other. */
+/* y[i][e] += sum over j < nw, j rising, of a[i * ai + j * aj] * w[j][e], for i < ny and e < k;
+ * all strides in floats. The bits of one axpy of float32 after the other. */
 struct slm_rows {
     float *y;
     size_t ldy;
@@ -33,15 +33,16 @@ struct slm_rows {
 };
 
 struct slm_kern {
-#define KERN(ret, name, args) ret (*name) args;
-#define KERN_DT(ret, name, args) ret (*name[SLM_DTYPE_COUNT]) args;
+#define KERN(ret, name, args) ret(*name) args;
+#define KERN_DT(ret, name, args) ret(*name[SLM_DTYPE_COUNT]) args;
 #include "kernels/kernels.inc"
 #undef KERN
 #undef KERN_DT
     struct slm_packed packed[SLM_DTYPE_COUNT];
 };
 
-/* Fills the table for the CPU's levels up to `top` (generic first, then each rung the CPU has). */
+/* Fills the table for the CPU's levels up to `top` (generic first, then each rung the CPU has).
+ */
 void slm_kern_fill(struct slm_kern *k, const struct slm_cpu *cpu, enum slm_cpu_level top);
 
 #endif
