@@ -126,8 +126,51 @@ size_t slm_utf8_count(const char *s, size_t n)
     return count;
 }
 
-int slm_utf8_normalize(struct slm_buf *b, const char *s, size_t n, enum slm_utf8_form form,
-                       slm_err *err)
+static int combining(int32_t cp) { return utf8proc_get_property(cp)->combining_class; }
+
+/* Sorts a run of combining marks by class, keeping the order of equals. Long runs are no text, but
+ * a way to make an insertion sort take for ever: they are counted. */
+static bool sort_marks(slm_runtime *rt, enum slm_mem tag, int32_t *v, size_t n)
+{
+    if (n <= 32) {
+        for (size_t i = 1; i < n; i++) {
+            int32_t x = v[i];
+            size_t k = i;
+            for (int c = combining(x); k && combining(v[k - 1]) > c; k--)
+                v[k] = v[k - 1];
+            v[k] = x;
+        }
+        return true;
+    }
+    size_t at[257] = {0};
+    int32_t *to = slm_alloc_n(rt, tag, n, sizeof *to);
+    if (!to)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        at[combining(v[i]) + 1]++;
+    for (int c = 0; c < 256; c++)
+        at[c + 1] += at[c];
+    for (size_t i = 0; i < n; i++)
+        to[at[combining(v[i])]++] = v[i];
+    memcpy(v, to, n * sizeof *v);
+    slm_free(rt, to);
+    return true;
+}
+
+/* Appends the decomposition of s to cps, int32_t by int32_t. */
+static void decompose(struct slm_buf *cps, const char *s, size_t n, int options)
+{
+    for (size_t i = 0; i < n && !cps->failed;) {
+        int32_t cp, out[32];
+        int state = 0;
+        i += (size_t)slm_utf8_next(s + i, n - i, &cp);
+        utf8proc_ssize_t k = utf8proc_decompose_char(cp < 0 ? 0xFFFD : cp, out, 32,
+                                                     (utf8proc_option_t)options, &state);
+        slm_buf_put(cps, out, (size_t)(k < 0 || k > 32 ? 0 : k) * sizeof *out);
+    }
+}
+
+int slm_utf8_normalize(struct slm_buf *b, const char *s, size_t n, enum slm_utf8_form form, slm_err *err)
 {
     static const int options[] = {
         [SLM_NFC] = UTF8PROC_STABLE | UTF8PROC_COMPOSE,
@@ -142,16 +185,29 @@ int slm_utf8_normalize(struct slm_buf *b, const char *s, size_t n, enum slm_utf8
         slm_buf_put(b, s, n);
         return 0;
     }
-    utf8proc_uint8_t *out = NULL;
-    utf8proc_ssize_t len = utf8proc_map((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)n, &out,
-                                        (utf8proc_option_t)options[form]);
-    if (len < 0)
-        return len == UTF8PROC_ERROR_NOMEM
-                   ? slm_fail_mem(err, "normalising text", n)
-                   : slm_fail(err, SLM_E_FORMAT, "normalising text: %s", utf8proc_errmsg(len));
-    slm_buf_put(b, out, (size_t)len);
-    free(out);
-    return 0;
+    struct slm_buf cps;
+    slm_buf_init(&cps, b->rt, b->tag, n < SIZE_MAX / 128 ? n * 72 + 128 : SIZE_MAX / 2);
+    decompose(&cps, s, n, options[form]);
+    int rc = slm_buf_check(&cps, "normalising text", err);
+    int32_t *v = (int32_t *)(void *)cps.s; /* a block of the heap: aligned */
+    size_t m = cps.n / sizeof *v;
+    for (size_t at = 0, end; at < m && !rc; at = end + 1) {
+        for (end = at; end < m && combining(v[end]); end++)
+            ;
+        if (!sort_marks(b->rt, b->tag, v + at, end - at))
+            rc = slm_fail_mem(err, "normalising text", end - at);
+    }
+    if (!rc && options[form] & UTF8PROC_COMPOSE) {
+        utf8proc_ssize_t k = utf8proc_normalize_utf32(v, (utf8proc_ssize_t)m,
+                                                      (utf8proc_option_t)options[form]);
+        m = k < 0 ? 0 : (size_t)k;
+    }
+    for (size_t k = 0; k < m && !rc; k++) {
+        char c[4];
+        slm_buf_put(b, c, (size_t)slm_utf8_put(c, v[k]));
+    }
+    slm_buf_release(&cps);
+    return rc;
 }
 
 const char *slm_utf8_category(int32_t cp) { return utf8proc_category_string(cp); }

@@ -76,27 +76,48 @@ static int32_t half(slm_tokenizer *t, const struct strmap *map, const char *s, s
     return id < 0 ? -1 : id + t->n;
 }
 
-/* Calls for each way to cut each mergeable piece in two: counts (add false) or adds. */
-static size_t cut_all(slm_tokenizer *t, const struct strmap *map, const uint32_t *rank, bool add)
+struct cut_list {
+    struct bpe_pair *v;
+    size_t n, cap;
+};
+
+/* All ways to cut one piece in two. */
+static int cut_piece(slm_tokenizer *t, const struct strmap *map, int id, uint32_t rank, struct cut_list *out)
 {
-    size_t count = 0;
-    for (int id = 0; id < t->n; id++) {
-        struct slm_tok_str p = map->keys[id];
-        if (p.n < 2 || slm_strmap_find(map, p.s, p.n) != id)
+    struct slm_tok_str p = map->keys[id];
+    for (size_t cut = 1; cut < p.n; cut++) {
+        if (t->bpe.spm && ((uint8_t)p.s[cut] & 0xC0) == 0x80)
+            continue; /* inside a character */
+        int32_t l = half(t, map, p.s, cut);
+        int32_t r = l < 0 ? -1 : half(t, map, p.s + cut, p.n - cut);
+        if (r < 0)
             continue;
-        for (size_t cut = 1; cut < p.n; cut++) {
-            if (t->bpe.spm && ((uint8_t)p.s[cut] & 0xC0) == 0x80)
-                continue; /* inside a character */
-            int32_t l = half(t, map, p.s, cut);
-            int32_t r = l < 0 ? -1 : half(t, map, p.s + cut, p.n - cut);
-            if (r < 0)
-                continue;
-            count++;
-            if (add)
-                slm_bpe_add(&t->bpe, l, r, rank ? rank[id] : (uint32_t)id, id);
-        }
+        if (out->n == out->cap &&
+            slm_grow(t->rt, SLM_MEM_TEXT, (void **)&out->v, out->n, &out->cap, sizeof *out->v))
+            return SLM_E_NOMEM;
+        uint64_t key = (uint64_t)(uint32_t)(l + 1) << 32 | (uint32_t)(r + 1);
+        out->v[out->n++] = (struct bpe_pair){key, rank, id};
     }
-    return count;
+    return 0;
+}
+
+/* The table from all cuts of all pieces; rank NULL: by id. */
+static int cut_all(slm_tokenizer *t, const struct strmap *map, const uint32_t *rank, slm_err *err)
+{
+    struct cut_list list = {NULL, 0, 0};
+    int rc = 0;
+    for (int id = 0; id < t->n && !rc; id++) {
+        struct slm_tok_str p = map->keys[id];
+        if (p.n >= 2 && slm_strmap_find(map, p.s, p.n) == id)
+            rc = cut_piece(t, map, id, rank ? rank[id] : (uint32_t)id, &list);
+    }
+    rc = rc ? slm_fail_mem(err, "merges", list.n) : slm_bpe_begin(t, list.n, err);
+    for (size_t i = 0; i < list.n && !rc; i++) {
+        const struct bpe_pair *p = &list.v[i];
+        slm_bpe_add(&t->bpe, (int32_t)(p->key >> 32) - 1, (int32_t)(uint32_t)p->key - 1, p->rank, p->id);
+    }
+    slm_free(t->rt, list.v);
+    return rc;
 }
 
 /* A long piece has many cuts, each of which is hashed: bounded, since files are hostile. */
@@ -172,9 +193,7 @@ int slm_bpe_from_scores(slm_tokenizer *t, slm_err *err)
             r += i && order[i].score < order[i - 1].score;
             rank[order[i].id] = r;
         }
-        rc = slm_bpe_begin(t, cut_all(t, &t->by_piece, rank, false), err);
-        if (!rc)
-            cut_all(t, &t->by_piece, rank, true);
+        rc = cut_all(t, &t->by_piece, rank, err);
     }
     slm_free(t->rt, order);
     slm_free(t->rt, rank);
@@ -184,10 +203,7 @@ int slm_bpe_from_scores(slm_tokenizer *t, slm_err *err)
 int slm_bpe_from_ranks(slm_tokenizer *t, slm_err *err)
 {
     int rc = check_work(t, &t->by_raw, err);
-    if (!rc)
-        rc = slm_bpe_begin(t, cut_all(t, &t->by_raw, NULL, false), err);
-    if (!rc)
-        cut_all(t, &t->by_raw, NULL, true);
+    rc = rc ? rc : cut_all(t, &t->by_raw, NULL, err);
     t->bpe.by_rank = true;
     return rc;
 }

@@ -90,8 +90,11 @@ void slm_tok_find_eog(slm_tokenizer *t)
     };
     for (size_t i = 0; i < sizeof named / sizeof *named; i++)
         slm_tok_mark_eog(t, t->named[named[i]]);
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        slm_tok_mark_eog(t, special(t, ends[i]));
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        int32_t id = special(t, ends[i]);
+        if (id >= 0 && (t->type[id] == SLM_TOKEN_CONTROL || strcmp(ends[i], "</s>")))
+            slm_tok_mark_eog(t, id); /* a user-defined </s> is a tag of HTML */
+    }
     /* Where these two end a message, <|end|> only ends a part of one. */
     int32_t end = special(t, "<|end|>");
     bool call = special(t, "<|call|>") >= 0 || special(t, "<|calls|>") >= 0;

@@ -11,11 +11,25 @@ static uint32_t u32(const char *s)
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
+/* Is it the piece of byte id - 3: "<0x41>", or in older files the character of that number? */
+static bool is_byte(const char *s, size_t n, int id)
+{
+    int32_t cp = -1;
+    if (id < 3 || id >= 259)
+        return false;
+    return slm_byte_piece(s, n) >= 0 || ((size_t)slm_utf8_next(s, n, &cp) == n && cp == id - 3);
+}
+
 /* The piece as SentencePiece writes it. */
 static struct slm_tok_str piece(slm_tokenizer *t, const char *s, size_t n, int id)
 {
     if (id == 1 || id == 2) /* stored with line breaks around */
         return slm_tok_dup(t, id == 1 ? "<s>" : "</s>", id == 1 ? 3 : 4);
+    if (is_byte(s, n, id)) {
+        static const char digits[] = "0123456789ABCDEF";
+        const char full[] = {'<', '0', 'x', digits[(id - 3) >> 4], digits[(id - 3) & 15], '>'};
+        return slm_tok_dup(t, full, sizeof full);
+    }
     char *p = slm_arena_alloc(&t->arena, 3 * n + 1);
     size_t m = 0;
     for (size_t i = 0; p && i < n; i++) {
@@ -40,8 +54,7 @@ static int read_pieces(slm_tokenizer *t, const char *s, size_t n, slm_err *err)
             return slm_fail_mem(err, "pieces", len);
         t->score[id] = score.f == score.f ? score.f : 0;
         t->type[id] = id == 0 ? SLM_TOKEN_UNKNOWN : id < 3 ? SLM_TOKEN_CONTROL
-                      : id < 259 && slm_byte_piece(s + i + 8, len) >= 0 ? SLM_TOKEN_BYTE
-                                                                        : SLM_TOKEN_NORMAL;
+                      : is_byte(s + i + 8, len, id) ? SLM_TOKEN_BYTE : SLM_TOKEN_NORMAL;
         i += 8 + len;
     }
     return 0;
