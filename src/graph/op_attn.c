@@ -8,9 +8,10 @@
 #include <math.h>
 #include <string.h>
 
-#define STEP 128 /* positions a step */
-#define TILE 48  /* rows x heads that go together */
-#define DEQ 32   /* values dequantised together */
+#define STEP 128  /* positions a step */
+#define HALF 64   /* values added up together: they stay in the first cache */
+#define TILE 48   /* rows x heads that go over a step together */
+#define CHUNK 240 /* rows x heads that share a step's converted keys and values */
 
 static slm_val emit_store(slm_prog *p, slm_val k, slm_val v, const struct slm_attn *a)
 {
@@ -21,12 +22,14 @@ static slm_val emit_store(slm_prog *p, slm_val k, slm_val v, const struct slm_at
     return 0;
 }
 
-static int tile_queries(int group) { return group > TILE ? group : TILE / group * group; }
+static int rows_within(int queries, int group) { return group > queries ? 1 : queries / group; }
 
 static size_t thread_bytes(const struct slm_attn *a)
 {
-    size_t q = (size_t)tile_queries(a->heads / a->kv_heads), w = (size_t)a->width;
-    return (q * (2 * w + STEP + 1) + DEQ * w) * sizeof(float);
+    int group = a->heads / a->kv_heads;
+    size_t most = (size_t)(rows_within(CHUNK, group) * group), w = (size_t)a->width;
+    size_t tile = (size_t)(rows_within(TILE, group) * group);
+    return (most * (2 * w + 1) + tile * STEP + 2 * STEP * w) * sizeof(float);
 }
 
 slm_val slm_emit_attention(slm_prog *p, slm_val q, slm_val k, slm_val v,
@@ -111,15 +114,20 @@ struct slm_keys slm_keys_of(const slm_prog *p, const struct node *n, const struc
 
 /* ---- forward ---- */
 
-/* Rows [row0, row0 + rows) of one stream times heads [head0, head0 + heads) of one kv head. */
+/* Rows [row0, row0 + rows) of one stream times heads [head0, head0 + heads) of one kv head: a
+ * chunk, or a tile of it. Query i is row i / heads, head i % heads. */
 struct tile {
     const struct node *n;
     const struct slm_run *run;
     struct slm_keys keys;
+    const int32_t *pos; /* of row0 */
     int row0, rows, head0, heads;
-    float *q, *acc, *score, *lse,
-        *deq; /* scratch: (queries, C) twice, (queries, STEP), (queries), (DEQ, C) */
+    float *q, *acc, *lse;  /* scratch: (queries, C), (queries, C), (queries) */
+    float *kt, *v, *score; /* scratch: (C, STEP), (STEP, C), (queries, STEP) */
 };
+
+static int min_int(int a, int b) { return a < b ? a : b; }
+static int max_int(int a, int b) { return a > b ? a : b; }
 
 static void load_queries(const slm_prog *p, const struct tile *t)
 {
@@ -144,19 +152,36 @@ static void fetch(const struct slm_keys *k, const struct slm_side *s, int lo, in
             __builtin_prefetch(slm_key_row(k, s, pos) + b);
 }
 
-/* score[i][pos - lo] = q_i . key at pos, for pos in [lo, hi): a ring may cut them in two. */
-static void step_scores(const slm_prog *p, const struct tile *t, int lo, int hi)
+/* Keys of [lo, hi) as columns (by way of v), then values as rows. */
+static void load_step(const slm_prog *p, const struct tile *t, int lo, int hi)
 {
     const struct slm_keys *k = &t->keys;
-    size_t w = (size_t)t->n->i[A_WIDTH];
-    for (int pos = lo; pos < hi;) {
-        int left = k->slots - (pos - k->first) % k->slots,
-            m = hi - pos < left ? hi - pos : left;
-        p->kern->mul_exact[k->type](t->score + (pos - lo), STEP, t->q, w * sizeof(float),
-                                    t->rows * t->heads, slm_key_row(k, &k->k, pos), k->k.stride,
-                                    m, w);
-        pos += m;
-    }
+    size_t w = (size_t)t->n->i[A_WIDTH], n = (size_t)(hi - lo);
+    fetch(k, &k->v, lo, hi, w);
+    for (size_t j = 0; j < n; j++)
+        p->kern->to_f32[k->type](t->v + j * w, slm_key_row(k, &k->k, lo + (int)j), w);
+    p->kern->transpose(t->kt, STEP, t->v, w, n, w);
+    fetch(k, &k->k, hi, min_int(hi + STEP, t->pos[t->rows - 1] + 1), w);
+    for (size_t j = 0; j < n; j++)
+        p->kern->to_f32[k->type](t->v + j * w, slm_key_row(k, &k->v, lo + (int)j), w);
+}
+
+/* score[i][pos - lo] = q_i . key at pos, for pos in [a, b). */
+static void step_scores(const slm_prog *p, const struct tile *t, int lo, int a, int b)
+{
+    size_t w = (size_t)t->n->i[A_WIDTH], queries = (size_t)(t->rows * t->heads);
+    struct slm_rows m = {.y = t->score + (a - lo),
+                         .ldy = STEP,
+                         .ny = (int)queries,
+                         .a = t->q,
+                         .ai = w,
+                         .aj = 1,
+                         .w = t->kt + (a - lo),
+                         .ldw = STEP,
+                         .nw = (int)w,
+                         .k = (size_t)(b - a)};
+    memset(t->score, 0, queries * STEP * sizeof(float));
+    p->kern->add_rows(&m);
 }
 
 /* Turns a row's scores of this step into weights, beside what earlier steps gave: acc and the
@@ -177,128 +202,153 @@ static void step_weights(const slm_prog *p, const struct tile *t, int i, float *
     t->lse[i] = sum;
 }
 
-/* Values in t->deq from position `first` on, with weights in t->score from position `lo` on. */
+/* acc of rows [r0, r1) += weight times value for positions [from, to), rising. */
 struct span {
-    int lo, first, from, to;
+    int from, to, r0, r1;
 };
 
-/* acc of rows [r0, r1) += weight times value for positions [from, to), rising. */
-static void add_values(const slm_prog *p, const struct tile *t, const struct span *s, int r0,
-                       int r1)
+static void add_values(const slm_prog *p, const struct tile *t, int lo, struct span s)
 {
-    size_t w = (size_t)t->n->i[A_WIDTH], i0 = (size_t)(r0 * t->heads);
-    struct slm_rows m = {
-        .y = t->acc + i0 * w,
-        .ldy = w,
-        .ny = (r1 - r0) * t->heads,
-        .a = t->score + i0 * STEP + (s->from - s->lo),
-        .ai = STEP,
-        .aj = 1,
-        .w = t->deq + (size_t)(s->from - s->first) * w,
-        .ldw = w,
-        .nw = s->to - s->from,
-        .k = w,
-    };
-    if (s->from < s->to)
+    size_t w = (size_t)t->n->i[A_WIDTH], i0 = (size_t)(s.r0 * t->heads);
+    struct slm_rows m = {.y = t->acc + i0 * w,
+                         .ldy = w,
+                         .ny = (s.r1 - s.r0) * t->heads,
+                         .a = t->score + i0 * STEP + (s.from - lo),
+                         .ai = STEP,
+                         .aj = 1,
+                         .w = t->v + (size_t)(s.from - lo) * w,
+                         .ldw = w,
+                         .nw = s.to - s.from,
+                         .k = w};
+    if (s.from < s.to)
         p->kern->add_rows(&m);
 }
 
-static int min_int(int a, int b) { return a < b ? a : b; }
-static int max_int(int a, int b) { return a > b ? a : b; }
-
 /* Of positions [from, to), each row by itself those that it sees. */
-static void add_ragged(const slm_prog *p, const struct tile *t, const struct span *s)
+static void add_ragged(const slm_prog *p, const struct tile *t, int lo, int from, int to)
 {
-    for (int r = 0; r < t->rows && s->from < s->to; r++) {
-        int pos = t->run->pos[t->row0 + r];
-        struct span own = *s;
-        own.from = max_int(s->from, slm_attn_lo(t->n, t->keys.first, pos));
-        own.to = min_int(s->to, pos + 1);
-        add_values(p, t, &own, r, r + 1);
+    for (int r = 0; r < t->rows && from < to; r++) {
+        int a = max_int(from, slm_attn_lo(t->n, t->keys.first, t->pos[r]));
+        add_values(p, t, lo, (struct span){a, min_int(to, t->pos[r] + 1), r, r + 1});
     }
 }
 
-/* Values in [lo, hi): those that all rows see go together, the ragged ends row by row. */
-static void step_values(const slm_prog *p, const struct tile *t, int lo, int hi)
+/* Values in [a, b): those that all rows see go together, the ragged ends row by row. */
+static void step_values(const slm_prog *p, const struct tile *t, int lo, int a, int b)
 {
-    const struct slm_keys *k = &t->keys;
-    const int *pos = t->run->pos + t->row0;
-    size_t w = (size_t)t->n->i[A_WIDTH];
-    for (int a = lo; a < hi; a += DEQ) {
-        int b = min_int(a + DEQ, hi);
-        for (int j = a; j < b; j++)
-            p->kern->to_f32[k->type](t->deq + (size_t)(j - a) * w, slm_key_row(k, &k->v, j), w);
-        int all0 = max_int(a, min_int(b, slm_attn_lo(t->n, k->first, pos[t->rows - 1])));
-        int all1 = max_int(all0, min_int(b, pos[0] + 1));
-        add_ragged(p, t, &(struct span){lo, a, a, all0});
-        add_values(p, t, &(struct span){lo, a, all0, all1}, 0, t->rows);
-        add_ragged(p, t, &(struct span){lo, a, all1, b});
-    }
+    int all0 = max_int(a, min_int(b, slm_attn_lo(t->n, t->keys.first, t->pos[t->rows - 1])));
+    int all1 = max_int(all0, min_int(b, t->pos[0] + 1));
+    add_ragged(p, t, lo, a, all0);
+    for (int j = all0; j < all1; j += HALF)
+        add_values(p, t, lo, (struct span){j, min_int(j + HALF, all1), 0, t->rows});
+    add_ragged(p, t, lo, all1, b);
 }
 
-static void run_tile(const slm_prog *p, const struct tile *t)
+/* One tile over one step's keys [lo, hi). */
+static void run_tile(const slm_prog *p, const struct tile *t, int lo, int hi)
 {
-    int first = t->keys.first, last = t->run->pos[t->row0 + t->rows - 1];
-    int lo = slm_attn_lo(t->n, first, t->run->pos[t->row0]);
-    size_t w = (size_t)t->n->i[A_WIDTH];
-    load_queries(p, t);
-    for (int end; lo <= last; lo = end) {
-        end = (lo / STEP + 1) * STEP;
-        int hi = min_int(end, last + 1);
-        fetch(&t->keys, &t->keys.v, lo, hi, w);
-        step_scores(p, t, lo, hi);
-        for (int i = 0; i < t->rows * t->heads; i++) {
-            int pos = t->run->pos[t->row0 + i / t->heads], from = slm_attn_lo(t->n, first, pos);
-            int a = from > lo ? from : lo, b = pos + 1 < hi ? pos + 1 : hi;
-            if (a < b)
-                step_weights(p, t, i, t->score + i * STEP + (a - lo), (size_t)(b - a));
+    int first = t->keys.first, b = min_int(hi, t->pos[t->rows - 1] + 1);
+    int a = max_int(lo, slm_attn_lo(t->n, first, t->pos[0]));
+    if (a >= b)
+        return;
+    step_scores(p, t, lo, a, b);
+    for (int i = 0; i < t->rows * t->heads; i++) {
+        int pos = t->pos[i / t->heads], from = max_int(a, slm_attn_lo(t->n, first, pos));
+        int to = min_int(pos + 1, b);
+        if (from < to)
+            step_weights(p, t, i, t->score + i * STEP + (from - lo), (size_t)(to - from));
+    }
+    step_values(p, t, lo, a, b);
+}
+
+static void run_chunk(const slm_prog *p, const struct tile *c)
+{
+    size_t w = (size_t)c->n->i[A_WIDTH];
+    int most = rows_within(TILE, c->heads), last = c->pos[c->rows - 1];
+    load_queries(p, c);
+    for (int lo = slm_attn_lo(c->n, c->keys.first, c->pos[0]), hi; lo <= last; lo = hi) {
+        hi = min_int((lo / STEP + 1) * STEP, last + 1);
+        load_step(p, c, lo, hi);
+        for (int r = 0; r < c->rows; r += most) {
+            struct tile t = *c;
+            t.row0 += r;
+            t.pos += r;
+            t.rows = min_int(most, c->rows - r);
+            t.q += (size_t)(r * c->heads) * w;
+            t.acc += (size_t)(r * c->heads) * w;
+            t.lse += r * c->heads;
+            run_tile(p, &t, lo, hi);
         }
-        fetch(&t->keys, &t->keys.k, hi, min_int(hi + STEP, last + 1), w);
-        step_values(p, t, lo, hi);
     }
-    for (int i = 0; i < t->rows * t->heads; i++)
-        memcpy(slm_row(p, t->n->out, t->row0 + i / t->heads) +
-                   (size_t)(t->head0 + i % t->heads) * w,
-               t->acc + (size_t)i * w, w * sizeof(float));
+    for (int i = 0; i < c->rows * c->heads; i++)
+        memcpy(slm_row(p, c->n->out, c->row0 + i / c->heads) +
+                   (size_t)(c->head0 + i % c->heads) * w,
+               c->acc + (size_t)i * w, w * sizeof(float));
 }
 
-/* Work is handed out tile by tile, the ones with the most keys first: which thread takes one
+/* How a run's work is cut: blocks of at most `rows` rows of a stream, times kv heads, times
+ * parts of a group where threads would else be idle. */
+struct cut {
+    int rows, blocks, parts, per;
+};
+
+static struct cut cut_of(const slm_prog *p, const struct node *n, const struct slm_run *run,
+                         int nth)
+{
+    int group = n->i[A_HEADS] / n->i[A_KV_HEADS];
+    struct cut c = {.rows = rows_within(CHUNK, group), .parts = 1};
+    int fair =
+        run->rows * n->i[A_KV_HEADS] / (4 * nth); /* four pieces a thread, if rows allow */
+    c.rows = max_int(1, min_int(c.rows, max_int(fair, rows_within(TILE, group))));
+    for (int s = 0; s < p->n_segments; s++)
+        c.blocks += (p->segment[s + 1] - p->segment[s] + c.rows - 1) / c.rows;
+    while (c.parts < group && c.blocks * n->i[A_KV_HEADS] * c.parts < nth)
+        c.parts++;
+    c.per = (group + c.parts - 1) / c.parts;
+    return c;
+}
+
+static void place_scratch(const slm_prog *p, struct tile *t, int ith)
+{
+    int group = t->n->i[A_HEADS] / t->n->i[A_KV_HEADS];
+    size_t most = (size_t)(rows_within(CHUNK, group) * group), w = (size_t)t->n->i[A_WIDTH];
+    t->q = slm_scratch_of(p, ith);
+    t->acc = t->q + most * w;
+    t->kt = t->acc + most * w;
+    t->v = t->kt + STEP * w;
+    t->lse = t->v + STEP * w;
+    t->score = t->lse + most;
+}
+
+/* Work is handed out piece by piece, the ones with the most keys first: which thread takes one
  * changes no bit of it. */
 void slm_op_attn_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
                      int nth)
 {
-    int group = n->i[A_HEADS] / n->i[A_KV_HEADS], blocks = 0,
-        most = tile_queries(group) / group;
-    for (int s = 0; s < p->n_segments; s++)
-        blocks += (p->segment[s + 1] - p->segment[s] + most - 1) / most;
-    int parts = 1; /* of a group: when there are few tiles, heads that share keys part */
-    while (parts < group && blocks * n->i[A_KV_HEADS] * parts < nth)
-        parts++;
-    int per = (group + parts - 1) / parts, each = n->i[A_KV_HEADS] * parts;
-    size_t w = (size_t)n->i[A_WIDTH], queries = (size_t)tile_queries(group);
-    struct tile t = {.n = n, .run = run, .q = slm_scratch_of(p, ith)};
-    t.acc = t.q + queries * w;
-    t.score = t.acc + queries * w;
-    t.lse = t.score + queries * STEP;
-    t.deq = t.lse + queries;
+    struct cut c = cut_of(p, n, run, nth);
+    int group = n->i[A_HEADS] / n->i[A_KV_HEADS], each = n->i[A_KV_HEADS] * c.parts;
+    struct tile t = {.n = n, .run = run};
     atomic_int *ticket = &p->node[n - p->node].ticket;
+    place_scratch(p, &t, ith);
     for (;;) {
         int i = atomic_fetch_add_explicit(ticket, 1, memory_order_relaxed);
-        if (i >= blocks * each)
+        if (i >= c.blocks * each)
             return;
-        int block = blocks - 1 - i / each, kv_head = i % each / parts, part = i % parts, s = 0;
+        int block = c.blocks - 1 - i / each, kv_head = i % each / c.parts, s = 0;
         for (;; s++) {
-            int here = (p->segment[s + 1] - p->segment[s] + most - 1) / most;
+            int here = (p->segment[s + 1] - p->segment[s] + c.rows - 1) / c.rows;
             if (block < here)
                 break;
             block -= here;
         }
-        t.row0 = p->segment[s] + block * most;
-        t.rows = p->segment[s + 1] - t.row0 < most ? p->segment[s + 1] - t.row0 : most;
-        t.head0 = kv_head * group + part * per;
-        t.heads = group - part * per < per ? group - part * per : per;
+        int skip = i % c.parts * c.per;
+        t.row0 = p->segment[s] + block * c.rows;
+        t.rows = min_int(p->segment[s + 1] - t.row0, c.rows);
+        t.pos = run->pos + t.row0;
+        t.head0 = kv_head * group + skip;
+        t.heads = min_int(group - skip, c.per);
         t.keys = slm_keys_of(p, n, run, p->segment[s], kv_head);
         if (t.heads > 0)
-            run_tile(p, &t);
+            run_chunk(p, &t);
     }
 }

@@ -21,4 +21,5 @@ void slm_kern_fill_avx512(struct slm_kern *k)
     fill_quant(k);
     fill_mul(k);
     k->add_rows = add_rows;
+    k->transpose = transpose;
 }

@@ -89,6 +89,14 @@ static void add_rows(const struct slm_rows *m)
                        m->w + (size_t)j * m->ldw, m->k);
 }
 
+static void transpose(float *out, size_t ldo, const float *in, size_t ldi, size_t rows,
+                      size_t cols)
+{
+    for (size_t c = 0; c < cols; c++)
+        for (size_t r = 0; r < rows; r++)
+            out[c * ldo + r] = in[r * ldi + c];
+}
+
 #define DTYPE(id, gguf, name, len, type, partner)                                              \
     static void exact_##id(float *out, size_t ldo, const float *x, size_t xs, int nx,          \
                            const void *w, size_t ws, int nw, size_t k)                         \
@@ -127,4 +135,5 @@ void slm_kern_fill_mul_generic(struct slm_kern *k)
     k->mul_fast[SLM_F32] = fast_plain;
     k->axpy[SLM_F32] = axpy_plain;
     k->add_rows = add_rows;
+    k->transpose = transpose;
 }

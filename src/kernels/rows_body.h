@@ -69,3 +69,40 @@ static void add_rows(const struct slm_rows *m)
     for (; e < m->k; e += VN)
         rows_narrow(m, e, m->k - e < VN ? m->k - e : VN);
 }
+
+/* VN rows of VN become columns: a perfect shuffle of the rows moves the highest bit of an
+ * element's number to the lowest place, so that log2(VN) of them exchange row and column. */
+static __attribute__((noinline)) void turn_block(float *out, size_t ldo, const float *in,
+                                                 size_t ldi)
+{
+    float a[VN * VN], b[VN * VN], *from = a, *to = b;
+    for (int i = 0; i < VN / 2; i++)
+        vf_join2(a + 2 * i * VN, vf_load(in + i * ldi), vf_load(in + (i + VN / 2) * ldi));
+    for (int n = VN / 2; n > 1; n /= 2) {
+        for (int i = 0; i < VN / 2; i++)
+            vf_join2(to + 2 * i * VN, vf_load(from + i * VN),
+                     vf_load(from + (i + VN / 2) * VN));
+        float *t = from;
+        from = to;
+        to = t;
+    }
+    for (int i = 0; i < VN; i++)
+        vf_store(out + i * ldo, vf_load(from + i * VN));
+}
+
+static void transpose(float *out, size_t ldo, const float *in, size_t ldi, size_t rows,
+                      size_t cols)
+{
+    size_t r = 0;
+    for (; r + VN <= rows; r += VN) {
+        size_t c = 0;
+        for (; c + VN <= cols; c += VN)
+            turn_block(out + c * ldo + r, ldo, in + r * ldi + c, ldi);
+        for (; c < cols; c++)
+            for (size_t i = r; i < r + VN; i++)
+                out[c * ldo + i] = in[i * ldi + c];
+    }
+    for (; r < rows; r++)
+        for (size_t c = 0; c < cols; c++)
+            out[c * ldo + r] = in[r * ldi + c];
+}

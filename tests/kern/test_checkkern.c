@@ -374,6 +374,24 @@ static void check_add_rows(struct checker *c, enum slm_dtype t)
     }
 }
 
+static void check_transpose(struct checker *c, enum slm_dtype t)
+{
+    (void)t;
+    for (int round = 0; round < 60; round++) {
+        size_t rows = below(c, 70), cols = below(c, 70), ldi = cols + below(c, 5),
+               ldo = rows + below(c, 5);
+        float *x = floats(rows * ldi), *a = floats(cols * ldo), *b = floats(cols * ldo);
+        fill(c, x, rows * ldi, 1);
+        c->gen->transpose(a, ldo, x, ldi, rows, cols);
+        c->k->transpose(b, ldo, x, ldi, rows, cols);
+        for (size_t i = 0; i < cols; i++)
+            same(b + i * ldo, a + i * ldo, rows, "transpose");
+        end(x, rows * ldi);
+        end(a, cols * ldo);
+        end(b, cols * ldo);
+    }
+}
+
 /* ---- elements ---- */
 
 struct pair {
