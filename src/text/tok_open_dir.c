@@ -2,6 +2,7 @@
  * folder's other files say of it. */
 #include "text/tok_dir.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const char *const files[] = {
@@ -9,27 +10,30 @@ static const char *const files[] = {
     "arcade100k.tiktoken", "tokenizer.tiktoken",
 };
 
-static bool there(slm_runtime *rt, const char *dir, const char *name)
+/* On the stack, since a yes or no cannot say that memory ran out; the system takes no longer path. */
+static bool there(const char *dir, const char *name)
 {
-    struct slm_buf path;
-    slm_buf_init(&path, rt, SLM_MEM_TEXT, 65536);
-    bool yes = slm_path_is_file(slm_path_join(&path, dir, name));
-    slm_buf_release(&path);
-    return yes;
+    char path[4096];
+    int n = snprintf(path, sizeof path, "%s/%s", dir, name);
+    return n > 0 && (size_t)n < sizeof path && slm_path_is_file(path);
 }
 
-static const char *pick(slm_runtime *rt, const char *dir)
+static const char *pick(const char *dir)
 {
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        if (there(rt, dir, files[i]))
+        if (there(dir, files[i]))
             return files[i];
-        if (!i && there(rt, dir, "vocab.json") && there(rt, dir, "merges.txt"))
+        if (!i && there(dir, "vocab.json") && there(dir, "merges.txt"))
             return "vocab.json";
     }
     return NULL;
 }
 
-bool slm_tok_dir_has(slm_runtime *rt, const char *dir) { return pick(rt, dir) != NULL; }
+bool slm_tok_dir_has(slm_runtime *rt, const char *dir)
+{
+    (void)rt;
+    return pick(dir) != NULL;
+}
 
 static int open_file(slm_tokenizer **out, slm_runtime *rt, const char *dir, const char *name, slm_err *err)
 {
@@ -37,7 +41,9 @@ static int open_file(slm_tokenizer **out, slm_runtime *rt, const char *dir, cons
     struct slm_map map;
     slm_buf_init(&path, rt, SLM_MEM_TEXT, 65536);
     const char *p = slm_path_join(&path, dir, name);
-    int rc = slm_map_open(&map, p, err);
+    int rc = slm_buf_check(&path, "a path", err);
+    if (!rc)
+        rc = slm_map_open(&map, p, err);
     if (!rc) {
         rc = slm_tok_open_mem(out, rt, (const char *)map.data, map.size, p, err);
         slm_map_close(&map);
@@ -49,7 +55,7 @@ static int open_file(slm_tokenizer **out, slm_runtime *rt, const char *dir, cons
 int slm_tok_open_dir(slm_tokenizer **out, slm_runtime *rt, const char *dir, slm_err *err)
 {
     *out = NULL;
-    const char *name = pick(rt, dir);
+    const char *name = pick(dir);
     if (!name)
         return slm_fail(err, SLM_E_NOTFOUND, "%s: no tokenizer (tokenizer.json, tokenizer.model, "
                         "vocab.json + merges.txt ...)", dir);

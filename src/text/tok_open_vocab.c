@@ -119,7 +119,9 @@ int slm_tok_open_vocab(slm_tokenizer **out, slm_runtime *rt, const char *dir, co
     slm_json *vocab = NULL;
     slm_tokenizer *t = NULL;
     slm_buf_init(&path, rt, SLM_MEM_TEXT, 65536);
-    int rc = slm_json_load(&vocab, rt, slm_path_join(&path, dir, "vocab.json"), (size_t)256 << 20, err);
+    slm_path_join(&path, dir, "vocab.json"); /* room for either name */
+    int rc = slm_buf_check(&path, "a path", err);
+    rc = rc ? rc : slm_json_load(&vocab, rt, path.s, (size_t)256 << 20, err);
     rc = rc ? rc : slm_map_open(&merges, slm_path_join(&path, dir, "merges.txt"), err);
     rc = rc ? rc : slm_tok_begin(&t, rt, dir, err);
     if (!rc)
