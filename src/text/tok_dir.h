@@ -21,6 +21,7 @@ struct tok_facts {
     int64_t top_id;               /* the largest id among them, -1 */
     const char *named[SLM_TOK_NAMED];  /* spellings from tokenizer_config.json and its map */
     signed char add_bos, add_eos; /* -1: not said */
+    bool starved;                 /* a spelling could not be kept */
 };
 
 int slm_tok_facts_read(struct tok_facts *f, slm_runtime *rt, const char *dir, slm_err *err);

@@ -31,11 +31,18 @@ static void add_eog(struct tok_facts *f, const slm_json *j)
     }
 }
 
+static const char *keep(struct tok_facts *f, const char *s)
+{
+    const char *copy = s ? slm_arena_strdup(&f->arena, s) : NULL;
+    f->starved |= s && !copy;
+    return copy;
+}
+
 /* "<s>" or {"content": "<s>", ...}. */
 static const char *spelling(struct tok_facts *f, const slm_json *j)
 {
     const char *s = slm_json_str(slm_json_is(j, SLM_JSON_OBJECT) ? slm_json_find(j, "content") : j, NULL);
-    return s ? slm_arena_strdup(&f->arena, s) : NULL;
+    return keep(f, s);
 }
 
 static void read_named(struct tok_facts *f, const slm_json *j)
@@ -137,7 +144,7 @@ int slm_tok_facts_read(struct tok_facts *f, slm_runtime *rt, const char *dir, sl
     if (!rc) {
         const slm_json *text = slm_json_find(config, "text_config");
         const char *type = slm_json_str(slm_json_find(config, "model_type"), NULL);
-        f->model_type = type ? slm_arena_strdup(&f->arena, type) : NULL;
+        f->model_type = keep(f, type);
         f->bos_id = slm_json_int(slm_json_find(config, "bos_token_id"), -1);
         f->eos_id = slm_json_int(slm_json_find(config, "eos_token_id"), -1);
         add_eog(f, slm_json_find(config, "eos_token_id"));
@@ -148,7 +155,8 @@ int slm_tok_facts_read(struct tok_facts *f, slm_runtime *rt, const char *dir, sl
         const slm_json *b = slm_json_find(tok, "add_bos_token"), *e = slm_json_find(tok, "add_eos_token");
         f->add_bos = slm_json_is(b, SLM_JSON_BOOL) ? (signed char)slm_json_bool(b, false) : -1;
         f->add_eos = slm_json_is(e, SLM_JSON_BOOL) ? (signed char)slm_json_bool(e, false) : -1;
-        rc = read_decoder(f, slm_json_find(tok, "added_tokens_decoder"), dir, err);
+        rc = f->starved ? slm_fail_mem(err, "tokenizer configuration", 0) : 0;
+        rc = rc ? rc : read_decoder(f, slm_json_find(tok, "added_tokens_decoder"), dir, err);
         rc = rc ? rc : read_added_tokens(f, added, dir, err);
     }
     slm_json_free(config);
