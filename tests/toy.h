@@ -20,9 +20,9 @@
 struct toy {
     slm_runtime *rt;
     struct slm_rng rng;
-    struct slm_weight weight[TOY_MOST];
-    const uint8_t *part[TOY_MOST][8];
-    float *plain[TOY_MOST]; /* (parts, rows, cols): the numbers before they were stored */
+    struct slm_weight *weight; /* (TOY_MOST) */
+    const uint8_t *(*part)[8];
+    float **plain; /* (parts, rows, cols): the numbers before they were stored */
     int n;
 };
 
@@ -35,6 +35,10 @@ static inline void toy_open(struct toy *t, int threads, const char *cpu)
     o.cpu = cpu;
     memset(t, 0, sizeof *t);
     slm_rng_init(&t->rng, 42);
+    t->weight = calloc(TOY_MOST, sizeof *t->weight);
+    t->part = calloc(TOY_MOST, sizeof *t->part);
+    t->plain = calloc(TOY_MOST, sizeof *t->plain);
+    assert_true(t->weight && t->part && t->plain);
     if (slm_runtime_open(&t->rt, &o, &err))
         fail_msg("%s", err.msg);
 }
@@ -45,6 +49,9 @@ static inline void toy_close(struct toy *t)
         free(t->plain[i]);
         free((void *)(uintptr_t)t->part[i][0]);
     }
+    free(t->weight);
+    free(t->part);
+    free(t->plain);
     slm_runtime_close(&t->rt);
     assert_null(t->rt);
 }

@@ -184,7 +184,7 @@ double slm_prog_loss(const slm_prog *p);
 void slm_prog_want(slm_prog *p, const struct slm_weight *w, float *grad);
 /* Backward of the last run, from d loss = seed. Only with opts.train. */
 void slm_prog_run_back(slm_prog *p, const struct slm_run *run, float seed);
-/* Gradient of a value after run_back (tests, distillation). */
+/* Gradient of a kept value after run_back, else NULL (tests, distillation). */
 const float *slm_prog_grad(const slm_prog *p, slm_val v, size_t *ld);
 
 /* ---- watching ---- */
@@ -195,7 +195,8 @@ struct slm_node_info {
     const char *op;
     int layer, index;
     const struct slm_weight *w;
-    slm_val in, out;
+    slm_val in,
+        out;  /* in: -1 where there is none or the node worked over it; out: -1 for kv_store */
     int rows; /* rows of in that this run filled */
 };
 /* Called after each forward node by one thread while the others wait. Values of the node's
