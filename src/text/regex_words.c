@@ -158,6 +158,14 @@ static void put_union(struct slm_buf *out, const struct set *s)
     slm_buf_putc(out, ')');
 }
 
+/* Whether all that was put there is there. */
+static int check_set(const struct in *in, const struct set *s)
+{
+    int rc = slm_buf_check(&s->items, "a pattern", in->err);
+    rc = rc ? rc : slm_buf_check(&s->alts, "a pattern", in->err);
+    return rc ? rc : slm_buf_check(&s->meet, "a pattern", in->err);
+}
+
 static int read_item(struct in *in, struct set *set, int depth)
 {
     const char *p = in->p + in->i;
@@ -176,10 +184,13 @@ static int read_item(struct in *in, struct set *set, int depth)
     }
     if (*p == '&' && left > 1 && p[1] == '&') { /* what was read so far must meet the rest */
         if (!set->items.n && !set->alts.n && !set->neg_word)
-            return bad(in, "an intersection with nothing");
+            return set->items.failed ? check_set(in, set) : bad(in, "an intersection with nothing");
         slm_buf_puts(&set->meet, "(?=");
         put_union(&set->meet, set);
         slm_buf_putc(&set->meet, ')');
+        int rc = check_set(in, set);
+        if (rc)
+            return rc;
         slm_buf_reset(&set->items);
         slm_buf_reset(&set->alts);
         set->neg_word = false;
@@ -207,9 +218,10 @@ static int read_set(struct in *in, struct set *set, int depth)
     if (in->i >= in->n)
         return bad(in, "a set without its end");
     in->i++;
-    if (!set->items.n && !set->alts.n && !set->neg_word)
-        return bad(in, "an empty set");
-    return 0;
+    int rc = check_set(in, set);
+    if (!rc && !set->items.n && !set->alts.n && !set->neg_word)
+        rc = bad(in, "an empty set");
+    return rc;
 }
 
 /* A set at in->i ('['), as an expression for one character. */
