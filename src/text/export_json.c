@@ -7,25 +7,34 @@
 static void str(struct slm_buf *b, struct slm_tok_str s) { slm_buf_put_json(b, s.s, s.n); }
 static const char *yes(bool x) { return x ? "true" : "false"; }
 
-static void put_added(const slm_tokenizer *t, struct slm_buf *b)
+static void put_token(struct slm_buf *b, const char *sep, int id, struct slm_tok_str text, const struct added *a)
+{
+    slm_buf_printf(b, "%s\n{\"id\":%d,\"content\":", sep, id);
+    str(b, text);
+    slm_buf_printf(b, ",\"single_word\":%s,\"lstrip\":%s,\"rstrip\":%s,\"normalized\":%s,"
+                   "\"special\":%s}", yes(a && a->single_word), yes(a && a->lstrip),
+                   yes(a && a->rstrip), yes(a && a->normalized), yes(a && a->special));
+}
+
+static int put_added(const slm_tokenizer *t, struct slm_buf *b, slm_err *err)
 {
     const char *sep = "";
+    const struct added **by_id = slm_zalloc_n(t->rt, SLM_MEM_TEXT, (size_t)t->n, sizeof *by_id);
+    if (!by_id)
+        return slm_fail_mem(err, "added tokens", (size_t)t->n);
+    for (int k = 0; k < t->n_added; k++)
+        by_id[t->added[k].id] = &t->added[k];
     slm_buf_puts(b, "\"added_tokens\":[");
     for (int i = 0; i < t->n; i++) {
-        const struct added *a = NULL;
-        for (int k = 0; k < t->n_added && !a; k++)
-            a = t->added[k].id == i ? &t->added[k] : NULL;
-        bool user = !a && t->type[i] == SLM_TOKEN_USER && t->has_user;
-        if (!a && !user)
+        const struct added *a = by_id[i];
+        if (!a && !(t->type[i] == SLM_TOKEN_USER && t->has_user))
             continue;
-        slm_buf_printf(b, "%s\n{\"id\":%d,\"content\":", sep, i);
-        str(b, a ? a->text : t->piece[i]);
-        slm_buf_printf(b, ",\"single_word\":%s,\"lstrip\":%s,\"rstrip\":%s,\"normalized\":%s,"
-                       "\"special\":%s}", yes(a && a->single_word), yes(a && a->lstrip),
-                       yes(a && a->rstrip), yes(a && a->normalized), yes(a && a->special));
+        put_token(b, sep, i, a ? a->text : t->piece[i], a);
         sep = ",";
     }
     slm_buf_puts(b, "],\n");
+    slm_free(t->rt, by_id);
+    return 0;
 }
 
 static void put_base64(struct slm_buf *b, const uint8_t *s, size_t n)
@@ -135,14 +144,27 @@ static void put_post(const slm_tokenizer *t, struct slm_buf *b)
     slm_buf_puts(b, "}},\n");
 }
 
+/* Does the file keep the id of a token only if the model has it? Added tokens that are not the
+ * model's are numbered on behind the last one, so only those at the very end may be left out. */
+static int vocab_end(const slm_tokenizer *t)
+{
+    int end = 0;
+    for (int i = 0; i < t->n; i++) {
+        if (!t->piece[i].s)
+            return t->n;
+        if (t->type[i] == SLM_TOKEN_NORMAL || t->type[i] == SLM_TOKEN_BYTE || !t->bpe.bytes)
+            end = i + 1;
+    }
+    return end;
+}
+
 static void put_vocab(const slm_tokenizer *t, struct slm_buf *b)
 {
     const char *sep = "";
+    int end = vocab_end(t);
     slm_buf_puts(b, "\"vocab\":{");
-    for (int i = 0; i < t->n; i++) {
-        bool control = t->type[i] == SLM_TOKEN_CONTROL && t->bpe.bytes;
-        if (!t->piece[i].s || control || (t->type[i] == SLM_TOKEN_UNUSED && t->source == FROM_GGUF) ||
-            (t->type[i] == SLM_TOKEN_USER && t->bpe.bytes))
+    for (int i = 0; i < end; i++) {
+        if (!t->piece[i].s)
             continue;
         slm_buf_puts(b, sep);
         str(b, t->piece[i]);
@@ -217,7 +239,7 @@ int slm_tok_export_json(const slm_tokenizer *t, struct slm_buf *out, slm_err *er
         return slm_fail(err, SLM_E_UNSUPPORTED, "%s: a tokenizer.json of this kind cannot be written", t->name);
     int rc = 0;
     slm_buf_puts(out, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\n");
-    put_added(t, out);
+    rc = put_added(t, out, err);
     put_post(t, out);
     if (bytes) {
         put_bytes_steps(t, out);
@@ -226,7 +248,7 @@ int slm_tok_export_json(const slm_tokenizer *t, struct slm_buf *out, slm_err *er
         put_dec_marks(t, out);
     }
     if (t->kind == MODEL_BPE)
-        rc = put_bpe(t, out, err);
+        rc = rc ? rc : put_bpe(t, out, err);
     else if (t->kind == MODEL_UNIGRAM)
         put_unigram(t, out);
     else

@@ -59,8 +59,26 @@ static int32_t special(const slm_tokenizer *t, const char *s)
     return type == SLM_TOKEN_CONTROL || type == SLM_TOKEN_USER || type == SLM_TOKEN_UNKNOWN ? id : -1;
 }
 
+/* Where no file names them: what is put around a text, or the usual spellings. */
+static void find_ends(slm_tokenizer *t)
+{
+    static const char *const begins[] = {"<|begin_of_text|>", "<bos>", "<s>"};
+    static const char *const stops[] = {"<|end_of_text|>", "<eos>", "</s>", "<|endoftext|>", "<|im_end|>"};
+    int32_t *bos = &t->named[SLM_TOK_BOS], *eos = &t->named[SLM_TOK_EOS];
+    if (*bos < 0 && t->n_before)
+        *bos = t->before[0];
+    if (*eos < 0 && t->n_behind)
+        *eos = t->behind[t->n_behind - 1];
+    for (size_t i = 0; i < sizeof begins / sizeof *begins && *bos < 0; i++)
+        *bos = special(t, begins[i]);
+    for (size_t i = 0; i < sizeof stops / sizeof *stops && *eos < 0; i++)
+        *eos = special(t, stops[i]);
+}
+
 void slm_tok_find_named(slm_tokenizer *t)
 {
+    if (t->source == FROM_JSON || t->source == FROM_VOCAB)
+        find_ends(t);
     for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++) {
         int32_t *id = &t->named[spellings[i].which];
         if (*id < 0)

@@ -248,7 +248,7 @@ static int open_spm(slm_tokenizer *t, const struct slm_tok_spec *s, bool unigram
                      : slm_fail_mem(err, "a charsmap", s->n_charsmap);
     }
     gemma_types(t, s);
-    rc = rc ? rc : user_tokens(t, dummy, err);
+    rc = rc ? rc : user_tokens(t, dummy && !unigram, err);
     bool bytes = false;
     for (int i = 0; i < t->n; i++)
         bytes |= t->type[i] == SLM_TOKEN_BYTE;
