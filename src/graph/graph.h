@@ -163,13 +163,13 @@ struct slm_run {
     int rows;           /* T */
     const int32_t *ids; /* (T) */
     const int32_t *pos; /* (T) position in its stream */
-    const int32_t
-        *stream; /* (T) which stream; NULL: all 0. Rows of a stream stand together, in order. */
+    /* (T) which stream; NULL: all 0. Rows of a stream stand together, in order. */
+    const int32_t *stream;
     int n_streams;
     struct slm_kv *const *kv; /* (n_streams); NULL without cache */
     const uint8_t *rope_set;  /* (n_streams) 0 or 1; NULL: 0 */
-    const int32_t *out;
-    int n_out;             /* rows that gather passes on */
+    const int32_t *out;       /* (n_out) rows that gather passes on; NULL: the first n_out */
+    int n_out;
     const int32_t *target; /* (rows of the logits) or NULL */
 };
 

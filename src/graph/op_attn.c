@@ -28,7 +28,7 @@ static size_t thread_bytes(const struct slm_attn *a)
 {
     int group = a->heads / a->kv_heads;
     size_t most = (size_t)(rows_within(CHUNK, group) * group), w = (size_t)a->width;
-    size_t tile = (size_t)(rows_within(TILE, group) * group);
+    size_t tile = (size_t)(group > TILE ? group : TILE);
     return (most * (2 * w + 1) + tile * STEP + 2 * STEP * w) * sizeof(float);
 }
 

@@ -485,52 +485,73 @@ static void views_are_columns(void **state)
     toy_close(&t);
 }
 
-/* Attention against the sum written out, with rows enough for several steps over the keys. */
+/* Attention against the sum written out. */
+struct shape {
+    int rows, heads, kv_heads, threads, window;
+};
+
+static void expect_attention(const slm_prog *p, slm_val y, const struct shape *s,
+                             const float *x, int row, int h)
+{
+    enum { C = 8 };
+    size_t width = (size_t)(s->heads + 2 * s->kv_heads) * C;
+    int group = s->heads / s->kv_heads, lo = row - s->window + 1 > 0 ? row - s->window + 1 : 0;
+    const float *q = x + row * width + h * C;
+    double sum = 0, acc[C] = {0};
+    for (int j = lo; j <= row; j++) {
+        const float *k = x + j * width + (s->heads + h / group) * C, *v = k + s->kv_heads * C;
+        double dot = 0;
+        for (int c = 0; c < C; c++)
+            dot += (double)q[c] * (double)k[c];
+        double e = exp(6 * tanh(dot * 0.3 / 6));
+        sum += e;
+        for (int c = 0; c < C; c++)
+            acc[c] += e * (double)v[c];
+    }
+    for (int c = 0; c < C; c++)
+        assert_true(fabs((double)slm_row(p, y, row)[h * C + c] - acc[c] / sum) < 2e-5);
+}
+
+/* Rows enough for several steps over the keys; groups larger than a tile; more threads than
+ * work. */
 static void attention_is_softmax(void **state)
 {
     (void)state;
-    enum { ROWS = 700, C = 8, H = 6, K = 2, W = (H + 2 * K) * C };
-    struct toy t;
-    slm_err err;
-    slm_prog *p;
-    toy_open(&t, 2, NULL);
-    const struct slm_weight *e = toy_parts(&t, SLM_F32, 1, ROWS, W, 1.5f);
-    struct slm_prog_opts o = {ROWS, 1, ROWS, false, false, false};
-    assert_int_equal(slm_prog_new(&p, t.rt, &o, &err), 0);
-    slm_val x = slm_emit_embed(p, e, 1.0f);
-    struct slm_attn d = {
-        .heads = H, .kv_heads = K, .width = C, .scale = 0.3f, .cap = 6.0f, .window = 600};
-    slm_val y =
-        slm_emit_attention(p, slm_emit_view(p, x, 0, H * C), slm_emit_view(p, x, H * C, K * C),
-                           slm_emit_view(p, x, (H + K) * C, K * C), &d);
-    slm_prog_keep(p, y);
-    assert_int_equal(slm_prog_plan(p, &err), 0);
-    static int32_t ids[ROWS], pos[ROWS];
-    for (int i = 0; i < ROWS; i++)
-        ids[i] = pos[i] = i;
-    struct slm_run r = {.rows = ROWS, .ids = ids, .pos = pos, .n_streams = 1};
-    slm_prog_run(p, &r);
-    for (int i = 0; i < ROWS; i += 13) {
-        for (int h = 0; h < H; h++) {
-            double sum = 0, acc[C] = {0};
-            int lo = i - 599 > 0 ? i - 599 : 0;
-            const float *q = t.plain[0] + i * W + h * C;
-            for (int j = lo; j <= i; j++) {
-                const float *k = t.plain[0] + j * W + (H + h / 3) * C, *v = k + K * C;
-                double s = 0;
-                for (int c = 0; c < C; c++)
-                    s += (double)q[c] * (double)k[c];
-                s = exp(6 * tanh(s * 0.3 / 6));
-                sum += s;
-                for (int c = 0; c < C; c++)
-                    acc[c] += s * (double)v[c];
-            }
-            for (int c = 0; c < C; c++)
-                assert_true(fabs((double)slm_row(p, y, i)[h * C + c] - acc[c] / sum) < 2e-5);
-        }
+    static const struct shape shapes[] = {{700, 6, 2, 2, 600}, {40, 60, 1, 3, 9},
+                                          {3, 5, 1, 4, 2},     {90, 7, 7, 1, 900},
+                                          {1, 6, 1, 5, 1},     {200, 250, 1, 2, 130}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const struct shape *s = &shapes[i];
+        int q = s->heads * 8, k = s->kv_heads * 8;
+        struct toy t;
+        slm_err err;
+        slm_prog *p;
+        toy_open(&t, s->threads, NULL);
+        const struct slm_weight *e = toy_parts(&t, SLM_F32, 1, s->rows, q + 2 * k, 1.5f);
+        struct slm_prog_opts o = {s->rows, 1, s->rows, false, false, false};
+        assert_int_equal(slm_prog_new(&p, t.rt, &o, &err), 0);
+        slm_val x = slm_emit_embed(p, e, 1.0f);
+        struct slm_attn d = {.heads = s->heads,
+                             .kv_heads = s->kv_heads,
+                             .width = 8,
+                             .scale = 0.3f,
+                             .cap = 6.0f,
+                             .window = s->window};
+        slm_val y = slm_emit_attention(p, slm_emit_view(p, x, 0, q), slm_emit_view(p, x, q, k),
+                                       slm_emit_view(p, x, q + k, k), &d);
+        slm_prog_keep(p, y);
+        assert_int_equal(slm_prog_plan(p, &err), 0);
+        static int32_t ids[700];
+        for (int r = 0; r < s->rows; r++)
+            ids[r] = r;
+        struct slm_run r = {.rows = s->rows, .ids = ids, .pos = ids, .n_streams = 1};
+        slm_prog_run(p, &r);
+        for (int row = 0; row < s->rows; row += 1 + s->rows / 50)
+            for (int h = 0; h < s->heads; h++)
+                expect_attention(p, y, s, t.plain[0], row, h);
+        slm_prog_free(p);
+        toy_close(&t);
     }
-    slm_prog_free(p);
-    toy_close(&t);
 }
 
 /* ---- refusals ---- */
