@@ -1,6 +1,7 @@
-/* The one place that knows PCRE2. Patterns come from files and texts from anyone, so nothing may
- * hang: a match has a step limit, and a call has a time limit that grows with its text, which
- * catches the patterns whose every match is cheap but looks ahead to the end each time. */
+/* The one place that knows PCRE2. Patterns come from files and texts from anyone, so nothing
+ * may hang: a match has a step limit, and a call has a time limit that grows with its text,
+ * which catches the patterns whose every match is cheap but looks ahead to the end each time.
+ */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
@@ -9,8 +10,8 @@
 #include <string.h>
 
 #define MATCH_STEPS 20000000u
-#define LOOK_EVERY 64          /* matches between two looks at the clock */
-#define SECONDS 4.0            /* for any text, and per 2 MB more */
+#define LOOK_EVERY 64 /* matches between two looks at the clock */
+#define SECONDS 4.0   /* for any text, and per 2 MB more */
 
 struct slm_regex {
     slm_runtime *rt;
@@ -36,7 +37,8 @@ static void heap_free(void *p, void *rt)
         slm_free(rt, p);
 }
 
-static int compile(struct slm_regex *re, const char *p, size_t n, const char *name, slm_err *err)
+static int compile(struct slm_regex *re, const char *p, size_t n, const char *name,
+                   slm_err *err)
 {
     pcre2_compile_context *how = pcre2_compile_context_create(re->heap);
     if (!how)
@@ -49,11 +51,14 @@ static int compile(struct slm_regex *re, const char *p, size_t n, const char *na
                              PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C,
                              &code, &at, how);
     pcre2_compile_context_free(how);
+    if (!re->code && code == PCRE2_ERROR_HEAP_FAILED)
+        return slm_fail_mem(err, "a pattern", n);
     if (!re->code) {
         char msg[120] = "";
         pcre2_get_error_message(code, (PCRE2_UCHAR *)msg, sizeof msg);
         return slm_fail(err, SLM_E_FORMAT, "%s: pattern does not compile: %s", name, msg);
     }
+    /* whatever the reason (a system that forbids code in data, too): without it, it interprets */
     re->jit = pcre2_jit_compile(re->code, PCRE2_JIT_COMPLETE) == 0;
     return 0;
 }
@@ -129,18 +134,20 @@ void slm_regex_run_free(struct slm_regex_run *run)
     slm_free(run->rt, run);
 }
 
-int slm_regex_find(const struct slm_regex *re, struct slm_regex_run *run, const char *s, size_t n,
-                   size_t from, size_t *span, slm_err *err)
+int slm_regex_find(const struct slm_regex *re, struct slm_regex_run *run, const char *s,
+                   size_t n, size_t from, size_t *span, slm_err *err)
 {
     if (run->count++ % LOOK_EVERY == LOOK_EVERY - 1 && slm_clock_seconds() > run->until)
         return slm_fail(err, SLM_E_LIMIT, "tokenizer pattern takes too long on this text");
-    int rc = pcre2_match(re->code, (PCRE2_SPTR)s, n, from, PCRE2_NO_UTF_CHECK, run->data, run->match);
+    int rc = pcre2_match(re->code, (PCRE2_SPTR)s, n, from, PCRE2_NO_UTF_CHECK, run->data,
+                         run->match);
     if (rc == PCRE2_ERROR_NOMATCH)
         return 0;
     if (rc == PCRE2_ERROR_NOMEMORY)
         return slm_fail_mem(err, "matching a pattern", n);
     if (rc < 0)
-        return slm_fail(err, SLM_E_LIMIT, "tokenizer pattern goes over its limits on this text (%d)", rc);
+        return slm_fail(err, SLM_E_LIMIT,
+                        "tokenizer pattern goes over its limits on this text (%d)", rc);
     const PCRE2_SIZE *v = pcre2_get_ovector_pointer(run->data);
     if (v[0] > v[1] || v[1] > n) /* \K in a lookaround */
         return slm_fail(err, SLM_E_FORMAT, "tokenizer pattern matches backwards");
