@@ -128,8 +128,8 @@ size_t slm_utf8_count(const char *s, size_t n)
 
 static int combining(int32_t cp) { return utf8proc_get_property(cp)->combining_class; }
 
-/* Sorts a run of combining marks by class, keeping the order of equals. Long runs are no text, but
- * a way to make an insertion sort take for ever: they are counted. */
+/* Sorts a run of combining marks by class, keeping the order of equals. Long runs are no text,
+ * but a way to make an insertion sort take for ever: they are counted. */
 static bool sort_marks(slm_runtime *rt, enum slm_mem tag, int32_t *v, size_t n)
 {
     if (n <= 32) {
@@ -170,7 +170,8 @@ static void decompose(struct slm_buf *cps, const char *s, size_t n, int options)
     }
 }
 
-int slm_utf8_normalize(struct slm_buf *b, const char *s, size_t n, enum slm_utf8_form form, slm_err *err)
+int slm_utf8_normalize(struct slm_buf *b, const char *s, size_t n, enum slm_utf8_form form,
+                       slm_err *err)
 {
     static const int options[] = {
         [SLM_NFC] = UTF8PROC_STABLE | UTF8PROC_COMPOSE,
@@ -198,8 +199,8 @@ int slm_utf8_normalize(struct slm_buf *b, const char *s, size_t n, enum slm_utf8
             rc = slm_fail_mem(err, "normalising text", end - at);
     }
     if (!rc && options[form] & UTF8PROC_COMPOSE) {
-        utf8proc_ssize_t k = utf8proc_normalize_utf32(v, (utf8proc_ssize_t)m,
-                                                      (utf8proc_option_t)options[form]);
+        utf8proc_ssize_t k =
+            utf8proc_normalize_utf32(v, (utf8proc_ssize_t)m, (utf8proc_option_t)options[form]);
         m = k < 0 ? 0 : (size_t)k;
     }
     for (size_t k = 0; k < m && !rc; k++) {

@@ -1,6 +1,6 @@
 /* Added tokens: found in the text before the model sees it, leftmost first and longest of those
- * that start together. Two sets: the ones looked for in the text as it came, and those looked for
- * in normalised text (their own spelling is normalised too). */
+ * that start together. Two sets: the ones looked for in the text as it came, and those looked
+ * for in normalised text (their own spelling is normalised too). */
 #include "text/tok.h"
 
 #include <string.h>
@@ -37,8 +37,8 @@ int slm_added_set_init(slm_tokenizer *t, struct added_set *set, bool normalized,
         slm_regex_run_free(e.re);
         if (rc)
             return rc;
-        if (s.n)
-            set->first[(uint8_t)s.s[0]] = 1;
+        if (keys[n].n)
+            set->first[(uint8_t)keys[n].s[0]] = 1;
         set->which[n++] = i;
     }
     int firsts = 0;

@@ -1,10 +1,10 @@
-/* Byte-pair merging, one core for all forms: a pair of symbols has a rank and an outcome, the lowest
- * rank merges first, the leftmost of equals. SentencePiece's scores and tiktoken's ranks become
- * such pairs when the tokenizer is opened (bpe_build.c).
+/* Byte-pair merging, one core for all forms: a pair of symbols has a rank and an outcome, the
+ * lowest rank merges first, the leftmost of equals. SentencePiece's scores and tiktoken's ranks
+ * become such pairs when the tokenizer is opened (bpe_build.c).
  *
  * Short words merge in a small array; long ones by a linked list and a heap, so that a megabyte
- * without a blank costs n log n. Words of up to 16 bytes are remembered for the rest of the call:
- * text repeats itself, and a look-up is far cheaper than five merges. */
+ * without a blank costs n log n. Words of up to 16 bytes are remembered for the rest of the
+ * call: text repeats itself, and a look-up is far cheaper than five merges. */
 #include "text/tok.h"
 
 #include <string.h>
@@ -193,8 +193,8 @@ static int32_t char_token(struct enc *e, const char *s, size_t n, bool first, bo
     return slm_strmap_find(&e->t->by_piece, buf, m);
 }
 
-/* The symbols of a word, characters, as tokenizer.json's BPE has them: a character without a token
- * becomes its bytes when all of them have tokens, else the unknown token. */
+/* The symbols of a word, characters, as tokenizer.json's BPE has them: a character without a
+ * token becomes its bytes when all of them have tokens, else the unknown token. */
 static size_t symbols_json(struct enc *e, const char *s, size_t n)
 {
     const struct bpe *b = &e->t->bpe;
@@ -236,7 +236,8 @@ static size_t symbols_spm(struct enc *e, const char *s, size_t n)
     for (size_t i = 0, len; i < n; i += len) {
         int32_t cp;
         len = (size_t)slm_utf8_next(s + i, n - i, &cp);
-        int32_t id = len == 1 ? b->sym[(uint8_t)s[i]] : slm_strmap_find(&e->t->by_piece, s + i, len);
+        int32_t id =
+            len == 1 ? b->sym[(uint8_t)s[i]] : slm_strmap_find(&e->t->by_piece, s + i, len);
         if (id < 0 && b->n_extra) {
             id = slm_strmap_find(&b->extra_map, s + i, len);
             id = id < 0 ? -1 : id + e->t->n;
@@ -276,8 +277,8 @@ static int put_spm(struct enc *e, size_t m)
     return rc;
 }
 
-/* Puts a piece that is marked unused back into the parts it was merged from. Rare: the first pair
- * that makes it counts. */
+/* Puts a piece that is marked unused back into the parts it was merged from. Rare: the first
+ * pair that makes it counts. */
 static int put_unused(struct enc *e, int32_t id, int depth)
 {
     const slm_tokenizer *t = e->t;
@@ -384,8 +385,8 @@ static int word_cached(struct enc *e, const char *s, size_t n)
 }
 
 /* Text without splitting steps is one long word to the reference. But no pair reaches over the
- * border between an ordinary character and a mark unless a piece does, so those borders cut it into
- * words with the same result. */
+ * border between an ordinary character and a mark unless a piece does, so those borders cut it
+ * into words with the same result. */
 int slm_bpe_text(struct enc *e, const char *s, size_t n)
 {
     const struct bpe *b = &e->t->bpe;
@@ -415,7 +416,8 @@ int slm_bpe_spm(struct enc *e, const char *s, size_t n)
     int rc = 0;
     for (size_t i = 0; t->has_user && i < n && !rc;) {
         size_t len = 0;
-        int32_t k = t->user_first[(uint8_t)s[i]] ? slm_trie_longest(&t->user, s + i, n - i, &len) : -1;
+        int32_t k =
+            t->user_first[(uint8_t)s[i]] ? slm_trie_longest(&t->user, s + i, n - i, &len) : -1;
         if (k < 0) {
             i++;
             continue;

@@ -1,9 +1,9 @@
 /* The merge table: pairs of symbols with rank and outcome, from written merges (tokenizer.json,
  * merges.txt, GGUF), from scores (SentencePiece) or from the order of pieces (tiktoken).
  *
- * In the last two no merges are written: any two neighbours merge whose joined text is a piece. As
- * each symbol is itself a piece (or a single character), all such pairs can be listed beforehand by
- * cutting every piece in two in every way. */
+ * In the last two no merges are written: any two neighbours merge whose joined text is a piece.
+ * As each symbol is itself a piece (or a single character), all such pairs can be listed
+ * beforehand by cutting every piece in two in every way. */
 #include "text/tok.h"
 
 #include <stdlib.h>
@@ -43,11 +43,14 @@ int slm_bpe_add_merge(slm_tokenizer *t, struct slm_tok_str left, struct slm_tok_
     int32_t l = slm_strmap_find(&t->by_piece, left.s, left.n);
     int32_t r = slm_strmap_find(&t->by_piece, right.s, right.n);
     if (l < 0 || r < 0)
-        return slm_fail(err, SLM_E_FORMAT, "%s: merge %u: token '%.*s' is not in the vocabulary", t->name,
-                        rank, (int)(l < 0 ? left.n : right.n) & 0xFF, l < 0 ? left.s : right.s);
+        return slm_fail(err, SLM_E_FORMAT,
+                        "%s: merge %u: token '%.*s' is not in the vocabulary", t->name, rank,
+                        (int)(l < 0 ? left.n : right.n) & 0xFF, l < 0 ? left.s : right.s);
     char small[256];
-    size_t cut = b->prefix.n && right.n >= b->prefix.n && !memcmp(right.s, b->prefix.s, b->prefix.n)
-                     ? b->prefix.n : 0; /* the joined token has no second prefix inside */
+    size_t cut =
+        b->prefix.n && right.n >= b->prefix.n && !memcmp(right.s, b->prefix.s, b->prefix.n)
+            ? b->prefix.n
+            : 0; /* the joined token has no second prefix inside */
     size_t n = left.n + right.n - cut;
     char *joined = n <= sizeof small ? small : slm_alloc(t->rt, SLM_MEM_TEXT, n);
     if (!joined)
@@ -58,13 +61,14 @@ int slm_bpe_add_merge(slm_tokenizer *t, struct slm_tok_str left, struct slm_tok_
     if (joined != small)
         slm_free(t->rt, joined);
     if (id < 0)
-        return slm_fail(err, SLM_E_FORMAT, "%s: merge %u: '%.*s' and '%.*s' make no token", t->name, rank,
-                        (int)left.n & 0xFF, left.s, (int)right.n & 0xFF, right.s);
+        return slm_fail(err, SLM_E_FORMAT, "%s: merge %u: '%.*s' and '%.*s' make no token",
+                        t->name, rank, (int)left.n & 0xFF, left.s, (int)right.n & 0xFF,
+                        right.s);
     slm_bpe_add(b, l, r, rank, id);
     return 0;
 }
 
-/* --- pairs from the pieces ---------------------------------------------------------------------- */
+/* --- pairs from the pieces --- */
 
 /* The symbol that a half of a piece is: a token, or (scores) a single character of its own. */
 static int32_t half(slm_tokenizer *t, const struct strmap *map, const char *s, size_t n)
@@ -82,7 +86,8 @@ struct cut_list {
 };
 
 /* All ways to cut one piece in two. */
-static int cut_piece(slm_tokenizer *t, const struct strmap *map, int id, uint32_t rank, struct cut_list *out)
+static int cut_piece(slm_tokenizer *t, const struct strmap *map, int id, uint32_t rank,
+                     struct cut_list *out)
 {
     struct slm_tok_str p = map->keys[id];
     for (size_t cut = 1; cut < p.n; cut++) {
@@ -102,7 +107,8 @@ static int cut_piece(slm_tokenizer *t, const struct strmap *map, int id, uint32_
 }
 
 /* The table from all cuts of all pieces; rank NULL: by id. */
-static int cut_all(slm_tokenizer *t, const struct strmap *map, const uint32_t *rank, slm_err *err)
+static int cut_all(slm_tokenizer *t, const struct strmap *map, const uint32_t *rank,
+                   slm_err *err)
 {
     struct cut_list list = {NULL, 0, 0};
     int rc = 0;
@@ -114,7 +120,8 @@ static int cut_all(slm_tokenizer *t, const struct strmap *map, const uint32_t *r
     rc = rc ? slm_fail_mem(err, "merges", list.n) : slm_bpe_begin(t, list.n, err);
     for (size_t i = 0; i < list.n && !rc; i++) {
         const struct bpe_pair *p = &list.v[i];
-        slm_bpe_add(&t->bpe, (int32_t)(p->key >> 32) - 1, (int32_t)(uint32_t)p->key - 1, p->rank, p->id);
+        slm_bpe_add(&t->bpe, (int32_t)(p->key >> 32) - 1, (int32_t)(uint32_t)p->key - 1,
+                    p->rank, p->id);
     }
     slm_free(t->rt, list.v);
     return rc;
@@ -127,17 +134,22 @@ static int check_work(const slm_tokenizer *t, const struct strmap *map, slm_err 
     for (int id = 0; id < t->n; id++)
         work += (uint64_t)map->keys[id].n * map->keys[id].n;
     return work > 2000000000u
-               ? slm_fail(err, SLM_E_LIMIT, "%s: tokens too long to merge", t->name) : 0;
+               ? slm_fail(err, SLM_E_LIMIT, "%s: tokens too long to merge", t->name)
+               : 0;
 }
 
-struct scored { float score; int32_t id; };
+struct scored {
+    float score;
+    int32_t id;
+};
 static int by_score(const void *x, const void *y)
 {
     const struct scored *a = x, *b = y;
     return a->score > b->score ? -1 : a->score < b->score;
 }
 
-/* Characters inside pieces that are no piece themselves, so that halves made of them have an id. */
+/* Characters inside pieces that are no piece themselves, so that halves made of them have an
+ * id. */
 static int find_extra(slm_tokenizer *t, slm_err *err)
 {
     struct bpe *b = &t->bpe;
@@ -189,7 +201,8 @@ int slm_bpe_from_scores(slm_tokenizer *t, slm_err *err)
             order[i] = (struct scored){t->score[i], (int32_t)i};
         qsort(order, n, sizeof *order, by_score);
         uint32_t r = 0;
-        for (size_t i = 0; i < n; i++) { /* equal scores are equal ranks: then the leftmost merges */
+        /* equal scores are equal ranks: then the leftmost merges */
+        for (size_t i = 0; i < n; i++) {
             r += i && order[i].score < order[i - 1].score;
             rank[order[i].id] = r;
         }
@@ -219,8 +232,9 @@ void slm_bpe_finish(slm_tokenizer *t)
     struct bpe *b = &t->bpe;
     for (int c = 0; c < 256; c++) {
         char ch = (char)c;
-        b->sym[c] = b->bytes ? slm_strmap_find(&t->by_raw, &ch, 1)
-                             : c < 0x80 ? slm_strmap_find(&t->by_piece, &ch, 1) : -1;
+        b->sym[c] = b->bytes   ? slm_strmap_find(&t->by_raw, &ch, 1)
+                    : c < 0x80 ? slm_strmap_find(&t->by_piece, &ch, 1)
+                               : -1;
     }
     if (b->bytes || b->prefix.n || b->suffix.n || (b->ignore_merges && !b->spm) || !b->pair)
         return;

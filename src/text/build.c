@@ -1,5 +1,6 @@
-/* Putting a tokenizer together: what all openers share. An opener fills the tables, names its steps
- * and calls slm_tok_finish, which makes the sets and checks that every id it will give exists. */
+/* Putting a tokenizer together: what all openers share. An opener fills the tables, names its
+ * steps and calls slm_tok_finish, which makes the sets and checks that every id it will give
+ * exists. */
 #include "text/tok.h"
 
 #include <string.h>
@@ -96,7 +97,8 @@ struct dec_step *slm_tok_add_dec(slm_tokenizer *t, enum dec_kind kind)
     return s;
 }
 
-struct added *slm_tok_add_added(slm_tokenizer *t, const char *s, size_t n, int32_t id, slm_err *err)
+struct added *slm_tok_add_added(slm_tokenizer *t, const char *s, size_t n, int32_t id,
+                                slm_err *err)
 {
     struct added *a = add(t, (void **)&t->added, &t->n_added, &t->cap_added, sizeof *a);
     if (a) {
@@ -201,7 +203,8 @@ int slm_tok_index(slm_tokenizer *t, bool raw, slm_err *err)
     return 0;
 }
 
-void slm_tok_affixes(slm_tokenizer *t, const int32_t *before, int nb, const int32_t *behind, int ne)
+void slm_tok_affixes(slm_tokenizer *t, const int32_t *before, int nb, const int32_t *behind,
+                     int ne)
 {
     t->before = slm_arena_alloc_n(&t->arena, (size_t)(nb + ne) + 1, sizeof *t->before);
     if (!t->before)
@@ -241,7 +244,8 @@ static int index_added(slm_tokenizer *t, slm_err *err)
     for (int i = 0; i < t->n_added; i++) {
         const struct added *a = &t->added[i];
         if (a->id < 0 || a->id >= t->n)
-            return slm_fail(err, SLM_E_FORMAT, "%s: added token %d is outside of the vocabulary", t->name,
+            return slm_fail(err, SLM_E_FORMAT,
+                            "%s: added token %d is outside of the vocabulary", t->name,
                             (int)a->id);
         t->added_text[i] = a->text;
         slm_strmap_add(&t->by_added, i);

@@ -1,6 +1,6 @@
-/* The byte-level alphabet: GPT-2 writes every byte as a printable character, so that a vocabulary
- * of any bytes is a vocabulary of strings. Printable ASCII and Latin-1 stand for themselves, the 68
- * others take U+0100 up in order. */
+/* The byte-level alphabet: GPT-2 writes every byte as a printable character, so that a
+ * vocabulary of any bytes is a vocabulary of strings. Printable ASCII and Latin-1 stand for
+ * themselves, the 68 others take U+0100 up in order. */
 #include "text/tok.h"
 
 #include <string.h>
@@ -81,8 +81,12 @@ bool slm_base64_put(struct slm_buf *out, const char *s, size_t n)
         n--;
     for (size_t i = 0; i < n; i++) {
         char c = s[i];
-        int v = c >= 'A' && c <= 'Z' ? c - 'A' : c >= 'a' && c <= 'z' ? c - 'a' + 26
-                : c >= '0' && c <= '9' ? c - '0' + 52 : c == '+' ? 62 : c == '/' ? 63 : -1;
+        int v = c >= 'A' && c <= 'Z'   ? c - 'A'
+                : c >= 'a' && c <= 'z' ? c - 'a' + 26
+                : c >= '0' && c <= '9' ? c - '0' + 52
+                : c == '+'             ? 62
+                : c == '/'             ? 63
+                                       : -1;
         if (v < 0)
             return false;
         w = w << 6 | (uint32_t)v;

@@ -1,6 +1,7 @@
-/* SentencePiece's precompiled character map: a double-array trie (Darts) of rules and a table of
- * NUL-terminated replacements. The blob is little-endian: size of the trie in bytes, its units, the
- * table. Every index that comes out of a unit is checked, since the blob comes from a file. */
+/* SentencePiece's precompiled character map: a double-array trie (Darts) of rules and a table
+ * of NUL-terminated replacements. The blob is little-endian: size of the trie in bytes, its
+ * units, the table. Every index that comes out of a unit is checked, since the blob comes from
+ * a file. */
 #include "text/tok.h"
 
 #include <string.h>
@@ -13,8 +14,8 @@ int slm_charsmap_init(struct charsmap *m, struct slm_arena *a, const uint8_t *bl
         size = (uint32_t)blob[0] | (uint32_t)blob[1] << 8 | (uint32_t)blob[2] << 16 |
                (uint32_t)blob[3] << 24;
     if (n < 8 || size < 4 || size % 4 || size > n - 4)
-        return slm_fail(err, SLM_E_FORMAT, "%s: precompiled charsmap: a trie of %u bytes in %zu", name,
-                        size, n);
+        return slm_fail(err, SLM_E_FORMAT,
+                        "%s: precompiled charsmap: a trie of %u bytes in %zu", name, size, n);
     uint8_t *copy = slm_arena_alloc(a, n + 4);
     uint32_t *unit = slm_arena_alloc_n(a, size / 4, sizeof *unit);
     if (!copy || !unit)
@@ -22,11 +23,13 @@ int slm_charsmap_init(struct charsmap *m, struct slm_arena *a, const uint8_t *bl
     memcpy(copy, blob, n);
     for (size_t i = 0; i < size / 4; i++) {
         const uint8_t *p = blob + 4 + 4 * i;
-        unit[i] = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+        unit[i] =
+            (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
     }
     m->unit = unit;
     m->n_unit = size / 4;
-    m->text = (const char *)copy + 4 + size; /* ends with a NUL: the copy is four bytes longer */
+    /* ends with a NUL: the copy is four bytes longer */
+    m->text = (const char *)copy + 4 + size;
     m->n_text = n - 4 - size;
     m->blob = copy;
     m->n_blob = n;

@@ -1,6 +1,6 @@
-/* Ids back to text, as a stream: each id goes through the decoder steps and what is certain comes
- * out at once. Steps hold back only what a later id may still change: bytes of a character that is
- * not yet whole, blanks that a strip at the end may take, a suffix's blank.
+/* Ids back to text, as a stream: each id goes through the decoder steps and what is certain
+ * comes out at once. Steps hold back only what a later id may still change: bytes of a
+ * character that is not yet whole, blanks that a strip at the end may take, a suffix's blank.
  *
  * Decoding a whole list is the same stream fed and flushed, so both always agree. */
 #include "text/tok.h"
@@ -8,14 +8,14 @@
 #include <string.h>
 
 struct dec_state {
-    bool started;          /* a token has come through */
-    int cut;               /* strip: characters taken at the start */
+    bool started; /* a token has come through */
+    int cut;      /* strip: characters taken at the start */
     struct slm_buf held;
 };
 
 struct slm_detok {
     const slm_tokenizer *t;
-    bool keep;             /* special tokens are spelled out */
+    bool keep; /* special tokens are spelled out */
     slm_text *out;
     slm_err *err;
     struct dec_state step[SLM_DEC_MAX];
@@ -30,8 +30,8 @@ static int emit(struct slm_detok *d, int k, struct slm_buf *b)
     return rc ? rc : push(d, k + 1, b->s, b->n);
 }
 
-/* Passes on the whole characters of what is held; the start of one that is not whole stays. With
- * `one` each bad byte is a U+FFFD of its own, else each maximal bad part is. */
+/* Passes on the whole characters of what is held; the start of one that is not whole stays.
+ * With `one` each bad byte is a U+FFFD of its own, else each maximal bad part is. */
 static int pass_whole(struct slm_detok *d, int k, bool one, bool all)
 {
     struct slm_buf *held = &d->step[k].held, *b = &d->text[k];
@@ -69,7 +69,8 @@ static void replace_all(struct slm_buf *b, const char *s, size_t n, struct slm_t
     slm_buf_put(b, s + from, n - from);
 }
 
-/* Joined text (behind Fuse): blanks at the start go by count; at the end as many are held back. */
+/* Joined text (behind Fuse): blanks at the start go by count; at the end as many are held
+ * back. */
 static int strip_stream(struct slm_detok *d, int k, const char *s, size_t n)
 {
     const struct dec_step *st = &d->t->dec[k];
@@ -87,8 +88,8 @@ static int strip_stream(struct slm_detok *d, int k, const char *s, size_t n)
     slm_buf_put(b, x->held.s, x->held.n);
     slm_buf_put(b, s, n);
     size_t tail = 0;
-    for (int i = 0; i < st->stop && b->n - tail >= w &&
-                    !memcmp(b->s + b->n - tail - w, st->a.s, w); i++)
+    for (int i = 0;
+         i < st->stop && b->n - tail >= w && !memcmp(b->s + b->n - tail - w, st->a.s, w); i++)
         tail += w;
     slm_buf_reset(&x->held);
     slm_buf_put(&x->held, b->s + b->n - tail, tail);
@@ -123,8 +124,9 @@ static bool fused_before(const slm_tokenizer *t, int k)
 static void cleanup(struct slm_buf *b, struct slm_buf *tmp)
 {
     static const char *const pairs[][2] = {
-        {" .", "."}, {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"}, {" n't", "n't"},
-        {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
+        {" .", "."},   {" ?", "?"},     {" !", "!"},     {" ,", ","},
+        {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},   {" do not", " don't"},
+        {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         struct slm_tok_str what = {pairs[i][0], strlen(pairs[i][0])};
@@ -164,7 +166,8 @@ static int metaspace(struct slm_detok *d, int k, const char *s, size_t n)
     return emit(d, k, b);
 }
 
-/* The suffix marks a word's end: a blank, but not behind the last token, so it waits for the next. */
+/* The suffix marks a word's end: a blank, but not behind the last token, so it waits for the
+ * next. */
 static int bpe_suffix(struct slm_detok *d, int k, const char *s, size_t n)
 {
     const struct dec_step *st = &d->t->dec[k];
@@ -207,7 +210,8 @@ static int push(struct slm_detok *d, int k, const char *s, size_t n)
         }
         rc = pass_whole(d, k, true, true);
         return rc ? rc : push(d, k + 1, s, n);
-    case DEC_STRIP: return fused_before(t, k) ? strip_stream(d, k, s, n) : strip_token(d, k, s, n);
+    case DEC_STRIP:
+        return fused_before(t, k) ? strip_stream(d, k, s, n) : strip_token(d, k, s, n);
     case DEC_METASPACE: return metaspace(d, k, s, n);
     case DEC_WORDPIECE: return wordpiece(d, k, s, n);
     case DEC_BPE: return bpe_suffix(d, k, s, n);
@@ -215,7 +219,8 @@ static int push(struct slm_detok *d, int k, const char *s, size_t n)
         rc = x->started ? push(d, k + 1, " ", 1) : 0;
         x->started = true;
         return rc ? rc : push(d, k + 1, s, n);
-    case DEC_FUSE: case DEC_SPM: break;
+    case DEC_FUSE:
+    case DEC_SPM: break;
     }
     return push(d, k + 1, s, n);
 }

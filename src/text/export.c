@@ -9,7 +9,8 @@
 bool slm_tok_marks_front(const slm_tokenizer *t)
 {
     for (int i = 0; i < t->n_norm; i++) {
-        if (t->norm[i].kind == NORM_PREPEND || (t->norm[i].kind == NORM_SPM && t->norm[i].dummy_prefix))
+        if (t->norm[i].kind == NORM_PREPEND ||
+            (t->norm[i].kind == NORM_SPM && t->norm[i].dummy_prefix))
             return true;
     }
     for (int i = 0; i < t->n_pre; i++) {
@@ -54,7 +55,7 @@ bool slm_tok_is_spm(const slm_tokenizer *t)
     return b->byte_fallback && t->n_pre == 1 && t->pre[0].kind == PRE_METASPACE;
 }
 
-/* --- merges ----------------------------------------------------------------------------------------- */
+/* --- merges --- */
 
 static int by_rank(const void *x, const void *y)
 {
@@ -102,7 +103,8 @@ static bool parts(const slm_tokenizer *t, int32_t id, struct merge *m)
     return p && p->id == id;
 }
 
-int slm_tok_merges(const slm_tokenizer *t, struct slm_arena *a, struct merge **out, size_t *n, slm_err *err)
+int slm_tok_merges(const slm_tokenizer *t, struct slm_arena *a, struct merge **out, size_t *n,
+                   slm_err *err)
 {
     const struct bpe *b = &t->bpe;
     size_t cap = b->by_rank ? (size_t)t->n : b->n_pair, m = 0;
@@ -114,7 +116,8 @@ int slm_tok_merges(const slm_tokenizer *t, struct slm_arena *a, struct merge **o
     size_t slots = b->by_rank || !b->pair ? 0 : (size_t)1 << (64 - b->shift);
     for (size_t i = 0; i < slots; i++) {
         const struct bpe_pair *p = &b->pair[i];
-        struct merge x = {p->rank, (int32_t)(p->key >> 32) - 1, (int32_t)(uint32_t)p->key - 1, p->id};
+        struct merge x = {p->rank, (int32_t)(p->key >> 32) - 1, (int32_t)(uint32_t)p->key - 1,
+                          p->id};
         if (p->key && x.left < t->n && x.right < t->n)
             list[m++] = x;
     }
@@ -124,7 +127,7 @@ int slm_tok_merges(const slm_tokenizer *t, struct slm_arena *a, struct merge **o
     return 0;
 }
 
-/* --- tables ------------------------------------------------------------------------------------------- */
+/* --- tables --- */
 
 struct tables {
     struct slm_tok_str *tokens;
@@ -133,8 +136,8 @@ struct tables {
     size_t n;
 };
 
-static int fill_tables(struct slm_tok_export *x, const slm_tokenizer *t, size_t rows, struct tables *o,
-                       slm_err *err)
+static int fill_tables(struct slm_tok_export *x, const slm_tokenizer *t, size_t rows,
+                       struct tables *o, slm_err *err)
 {
     struct slm_arena *a = &x->arena;
     o->n = rows > (size_t)t->n ? rows : (size_t)t->n;
@@ -186,7 +189,8 @@ static int put_merges(struct slm_tok_export *x, const slm_tokenizer *t, slm_err 
     return s ? 0 : slm_fail_mem(err, "merges", n);
 }
 
-/* Scores for a vocabulary that came with merges: the earlier a token can be merged, the better. */
+/* Scores for a vocabulary that came with merges: the earlier a token can be merged, the better.
+ */
 static void scores_from_merges(const slm_tokenizer *t, float *scores)
 {
     const struct bpe *b = &t->bpe;
@@ -202,7 +206,8 @@ static void scores_from_merges(const slm_tokenizer *t, float *scores)
     }
 }
 
-static int put_spm(struct slm_tok_export *x, const slm_tokenizer *t, struct tables *o, slm_err *err)
+static int put_spm(struct slm_tok_export *x, const slm_tokenizer *t, struct tables *o,
+                   slm_err *err)
 {
     x->spec.model = t->kind == MODEL_UNIGRAM ? "t5" : "llama";
     x->spec.pre = "default";
@@ -219,7 +224,8 @@ static int put_spm(struct slm_tok_export *x, const slm_tokenizer *t, struct tabl
         x->spec.remove_extra_whitespaces = slm_tok_trims(t);
     const struct charsmap *map = slm_tok_map(t);
     if (map && t->kind == MODEL_BPE)
-        return slm_fail(err, SLM_E_UNSUPPORTED, "%s: GGUF has no normalising map for this tokenizer", t->name);
+        return slm_fail(err, SLM_E_UNSUPPORTED,
+                        "%s: GGUF has no normalising map for this tokenizer", t->name);
     if (map) {
         uint8_t *copy = slm_arena_alloc(&x->arena, map->n_blob);
         if (!copy)
@@ -232,14 +238,16 @@ static int put_spm(struct slm_tok_export *x, const slm_tokenizer *t, struct tabl
 }
 
 /* WordPiece's pieces the way GGUF stores them: marks at word starts, continuations bare. */
-static int put_bert(struct slm_tok_export *x, const slm_tokenizer *t, struct tables *o, slm_err *err)
+static int put_bert(struct slm_tok_export *x, const slm_tokenizer *t, struct tables *o,
+                    slm_err *err)
 {
     struct slm_tok_str pre = t->wp.prefix;
     x->spec.model = "bert";
     x->spec.pre = "default";
     for (int i = 0; i < t->n; i++) {
         struct slm_tok_str p = t->piece[i];
-        if (!p.s || t->type[i] != SLM_TOKEN_NORMAL || (p.n > 2 && p.s[0] == '[' && p.s[p.n - 1] == ']'))
+        if (!p.s || t->type[i] != SLM_TOKEN_NORMAL ||
+            (p.n > 2 && p.s[0] == '[' && p.s[p.n - 1] == ']'))
             continue;
         if (p.n > pre.n && !memcmp(p.s, pre.s, pre.n)) {
             o->tokens[i] = (struct slm_tok_str){p.s + pre.n, p.n - pre.n};
@@ -259,11 +267,12 @@ static int put_bert(struct slm_tok_export *x, const slm_tokenizer *t, struct tab
     return 0;
 }
 
-static int put_gpt2(struct slm_tok_export *x, const slm_tokenizer *t, struct tables *o, slm_err *err)
+static int put_gpt2(struct slm_tok_export *x, const slm_tokenizer *t, struct tables *o,
+                    slm_err *err)
 {
     if (!t->pre_name)
-        return slm_fail(err, SLM_E_UNSUPPORTED, "%s: GGUF has no name for how this tokenizer splits text",
-                        t->name);
+        return slm_fail(err, SLM_E_UNSUPPORTED,
+                        "%s: GGUF has no name for how this tokenizer splits text", t->name);
     x->spec.model = "gpt2";
     x->spec.pre = t->pre_name;
     for (size_t i = 0; i < o->n; i++) {
@@ -277,13 +286,15 @@ static int put_gpt2(struct slm_tok_export *x, const slm_tokenizer *t, struct tab
 static int64_t hidden_eot(const slm_tokenizer *t)
 {
     for (int i = 0; i < t->n; i++) {
-        if (t->eog[i] && i != t->named[SLM_TOK_EOS] && !slm_tok_ends(t->piece[i].s, t->piece[i].n))
+        if (t->eog[i] && i != t->named[SLM_TOK_EOS] &&
+            !slm_tok_ends(t->piece[i].s, t->piece[i].n))
             return i;
     }
     return -1;
 }
 
-int slm_tok_export(struct slm_tok_export *x, const slm_tokenizer *t, size_t n_vocab, slm_err *err)
+int slm_tok_export(struct slm_tok_export *x, const slm_tokenizer *t, size_t n_vocab,
+                   slm_err *err)
 {
     struct tables o;
     memset(x, 0, sizeof *x);
@@ -292,7 +303,8 @@ int slm_tok_export(struct slm_tok_export *x, const slm_tokenizer *t, size_t n_vo
     x->spec.name = t->name;
     int rc = 0;
     if (n_vocab && n_vocab < (size_t)t->n)
-        rc = slm_fail(err, SLM_E_FORMAT, "%s: %d tokens for %zu rows of the embedding", t->name, t->n, n_vocab);
+        rc = slm_fail(err, SLM_E_FORMAT, "%s: %d tokens for %zu rows of the embedding", t->name,
+                      t->n, n_vocab);
     rc = rc ? rc : fill_tables(x, t, n_vocab, &o, err);
     if (!rc && (slm_tok_is_spm(t) || t->kind == MODEL_UNIGRAM))
         rc = put_spm(x, t, &o, err);
@@ -301,7 +313,8 @@ int slm_tok_export(struct slm_tok_export *x, const slm_tokenizer *t, size_t n_vo
     else if (!rc && t->kind == MODEL_BPE && t->bpe.bytes)
         rc = put_gpt2(x, t, &o, err);
     else if (!rc)
-        rc = slm_fail(err, SLM_E_UNSUPPORTED, "%s: GGUF has no words for this kind of tokenizer", t->name);
+        rc = slm_fail(err, SLM_E_UNSUPPORTED,
+                      "%s: GGUF has no words for this kind of tokenizer", t->name);
     for (int i = 0; i <= SLM_TOK_MASK; i++)
         x->spec.id[i] = t->named[i];
     x->spec.id[SLM_TOK_EOT] = hidden_eot(t);

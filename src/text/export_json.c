@@ -1,5 +1,5 @@
-/* A tokenizer as tokenizer.json (and the tokenizer_config.json beside it): the original text where
- * there is one, else the pipeline that gives the same ids, built from the same steps. */
+/* A tokenizer as tokenizer.json (and the tokenizer_config.json beside it): the original text
+ * where there is one, else the pipeline that gives the same ids, built from the same steps. */
 #include "text/tok_export.h"
 
 #include <string.h>
@@ -7,13 +7,16 @@
 static void str(struct slm_buf *b, struct slm_tok_str s) { slm_buf_put_json(b, s.s, s.n); }
 static const char *yes(bool x) { return x ? "true" : "false"; }
 
-static void put_token(struct slm_buf *b, const char *sep, int id, struct slm_tok_str text, const struct added *a)
+static void put_token(struct slm_buf *b, const char *sep, int id, struct slm_tok_str text,
+                      const struct added *a)
 {
     slm_buf_printf(b, "%s\n{\"id\":%d,\"content\":", sep, id);
     str(b, text);
-    slm_buf_printf(b, ",\"single_word\":%s,\"lstrip\":%s,\"rstrip\":%s,\"normalized\":%s,"
-                   "\"special\":%s}", yes(a && a->single_word), yes(a && a->lstrip),
-                   yes(a && a->rstrip), yes(a && a->normalized), yes(a && a->special));
+    slm_buf_printf(b,
+                   ",\"single_word\":%s,\"lstrip\":%s,\"rstrip\":%s,\"normalized\":%s,"
+                   "\"special\":%s}",
+                   yes(a && a->single_word), yes(a && a->lstrip), yes(a && a->rstrip),
+                   yes(a && a->normalized), yes(a && a->special));
 }
 
 static int put_added(const slm_tokenizer *t, struct slm_buf *b, slm_err *err)
@@ -39,7 +42,8 @@ static int put_added(const slm_tokenizer *t, struct slm_buf *b, slm_err *err)
 
 static void put_base64(struct slm_buf *b, const uint8_t *s, size_t n)
 {
-    static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char set[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (size_t i = 0; i < n; i += 3) {
         uint32_t w = (uint32_t)s[i] << 16 | (i + 1 < n ? (uint32_t)s[i + 1] << 8 : 0) |
                      (i + 2 < n ? s[i + 2] : 0);
@@ -60,19 +64,22 @@ static void put_norm_marks(const slm_tokenizer *t, struct slm_buf *b)
         slm_buf_puts(b, "\"},");
     }
     if (slm_tok_trims(t))
-        slm_buf_puts(b, "{\"type\":\"Strip\",\"strip_left\":true,\"strip_right\":true},"
-                        "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\" {2,}\"},\"content\":\" \"},");
+        slm_buf_puts(
+            b, "{\"type\":\"Strip\",\"strip_left\":true,\"strip_right\":true},"
+               "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\" {2,}\"},\"content\":\" \"},");
     if (slm_tok_marks_front(t))
         slm_buf_puts(b, "{\"type\":\"Prepend\",\"prepend\":\"" SLM_MARK "\"},");
-    slm_buf_puts(b, "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"" SLM_MARK
-                    "\"}]},\n\"pre_tokenizer\":null,\n");
+    slm_buf_puts(b,
+                 "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"" SLM_MARK
+                 "\"}]},\n\"pre_tokenizer\":null,\n");
 }
 
 static void put_dec_marks(const slm_tokenizer *t, struct slm_buf *b)
 {
-    slm_buf_puts(b, "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":"
-                    "{\"String\":\"" SLM_MARK "\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},"
-                    "{\"type\":\"Fuse\"}");
+    slm_buf_puts(
+        b, "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":"
+           "{\"String\":\"" SLM_MARK "\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},"
+           "{\"type\":\"Fuse\"}");
     if (slm_tok_marks_front(t))
         slm_buf_puts(b, ",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}");
     slm_buf_puts(b, "]},\n");
@@ -93,12 +100,14 @@ static void put_bytes_steps(const slm_tokenizer *t, struct slm_buf *b)
             slm_buf_puts(b, "},\"behavior\":\"Isolated\",\"invert\":false},");
         }
     }
-    slm_buf_puts(b, "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,"
-                    "\"use_regex\":false}]},\n\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":"
-                    "true,\"trim_offsets\":true,\"use_regex\":true},\n");
+    slm_buf_puts(
+        b, "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,"
+           "\"use_regex\":false}]},\n\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":"
+           "true,\"trim_offsets\":true,\"use_regex\":true},\n");
 }
 
-static void put_affix(const slm_tokenizer *t, struct slm_buf *b, const int32_t *ids, int n, const char *sep)
+static void put_affix(const slm_tokenizer *t, struct slm_buf *b, const int32_t *ids, int n,
+                      const char *sep)
 {
     for (int i = 0; i < n; i++) {
         slm_buf_puts(b, i ? "," : sep);
@@ -115,8 +124,9 @@ static void put_post(const slm_tokenizer *t, struct slm_buf *b)
         return;
     }
     for (int pair = 0; pair < 2; pair++) {
-        slm_buf_puts(b, pair ? ",\"pair\":["
-                             : "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[");
+        slm_buf_puts(b,
+                     pair ? ",\"pair\":["
+                          : "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[");
         put_affix(t, b, t->before, t->n_before, "");
         slm_buf_puts(b, t->n_before ? "," : "");
         slm_buf_puts(b, "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}");
@@ -145,7 +155,8 @@ static void put_post(const slm_tokenizer *t, struct slm_buf *b)
 }
 
 /* Does the file keep the id of a token only if the model has it? Added tokens that are not the
- * model's are numbered on behind the last one, so only those at the very end may be left out. */
+ * model's are numbered on behind the last one, so only those at the very end may be left out.
+ */
 static int vocab_end(const slm_tokenizer *t)
 {
     int end = 0;
@@ -187,9 +198,11 @@ static int put_bpe(const slm_tokenizer *t, struct slm_buf *b, slm_err *err)
         str(b, t->piece[t->bpe.unk]);
     else
         slm_buf_puts(b, "null");
-    slm_buf_printf(b, ",\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,\"fuse_unk\":%s,"
-                   "\"byte_fallback\":%s,\"ignore_merges\":%s,", yes(spm), yes(spm && t->bpe.byte_fallback),
-                   yes(t->bpe.ignore_merges));
+    slm_buf_printf(
+        b,
+        ",\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,\"fuse_unk\":%s,"
+        "\"byte_fallback\":%s,\"ignore_merges\":%s,",
+        yes(spm), yes(spm && t->bpe.byte_fallback), yes(t->bpe.ignore_merges));
     put_vocab(t, b);
     slm_buf_puts(b, ",\n\"merges\":[");
     for (size_t i = 0; i < n && !rc; i++) {
@@ -206,8 +219,9 @@ static int put_bpe(const slm_tokenizer *t, struct slm_buf *b, slm_err *err)
 
 static void put_unigram(const slm_tokenizer *t, struct slm_buf *b)
 {
-    slm_buf_printf(b, "\"model\":{\"type\":\"Unigram\",\"unk_id\":%d,\"byte_fallback\":%s,\"vocab\":[",
-                   (int)t->uni.unk, yes(t->uni.byte_fallback));
+    slm_buf_printf(
+        b, "\"model\":{\"type\":\"Unigram\",\"unk_id\":%d,\"byte_fallback\":%s,\"vocab\":[",
+        (int)t->uni.unk, yes(t->uni.byte_fallback));
     for (int i = 0; i < t->n; i++) {
         slm_buf_puts(b, i ? ",\n[" : "[");
         str(b, t->piece[i].s ? t->piece[i] : (struct slm_tok_str){"", 0});
@@ -218,12 +232,16 @@ static void put_unigram(const slm_tokenizer *t, struct slm_buf *b)
 
 static void put_wordpiece(const slm_tokenizer *t, struct slm_buf *b)
 {
-    slm_buf_puts(b, "\"normalizer\":{\"type\":\"BertNormalizer\",\"clean_text\":true,"
-                    "\"handle_chinese_chars\":true,\"strip_accents\":null,\"lowercase\":true},\n"
-                    "\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},\n\"decoder\":{\"type\":\"WordPiece\","
-                    "\"prefix\":\"##\",\"cleanup\":false},\n\"model\":{\"type\":\"WordPiece\",\"unk_token\":");
+    slm_buf_puts(b,
+                 "\"normalizer\":{\"type\":\"BertNormalizer\",\"clean_text\":true,"
+                 "\"handle_chinese_chars\":true,\"strip_accents\":null,\"lowercase\":true},\n"
+                 "\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},\n\"decoder\":{\"type\":"
+                 "\"WordPiece\","
+                 "\"prefix\":\"##\",\"cleanup\":false},\n\"model\":{\"type\":\"WordPiece\","
+                 "\"unk_token\":");
     str(b, t->piece[t->wp.unk]);
-    slm_buf_printf(b, ",\"continuing_subword_prefix\":\"##\",\"max_input_chars_per_word\":%d,", t->wp.max_chars);
+    slm_buf_printf(b, ",\"continuing_subword_prefix\":\"##\",\"max_input_chars_per_word\":%d,",
+                   t->wp.max_chars);
     put_vocab(t, b);
     slm_buf_puts(b, "}}\n");
 }
@@ -234,9 +252,11 @@ int slm_tok_export_json(const slm_tokenizer *t, struct slm_buf *out, slm_err *er
         slm_buf_put(out, t->json.s, t->json.n);
         return slm_buf_check(out, "tokenizer.json", err);
     }
-    bool bytes = t->kind == MODEL_BPE && t->bpe.bytes, marks = slm_tok_is_spm(t) || t->kind == MODEL_UNIGRAM;
+    bool bytes = t->kind == MODEL_BPE && t->bpe.bytes,
+         marks = slm_tok_is_spm(t) || t->kind == MODEL_UNIGRAM;
     if (!bytes && !marks && t->kind != MODEL_WORDPIECE)
-        return slm_fail(err, SLM_E_UNSUPPORTED, "%s: a tokenizer.json of this kind cannot be written", t->name);
+        return slm_fail(err, SLM_E_UNSUPPORTED,
+                        "%s: a tokenizer.json of this kind cannot be written", t->name);
     int rc = 0;
     slm_buf_puts(out, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\n");
     rc = put_added(t, out, err);
@@ -256,16 +276,19 @@ int slm_tok_export_json(const slm_tokenizer *t, struct slm_buf *out, slm_err *er
     return rc ? rc : slm_buf_check(out, "tokenizer.json", err);
 }
 
-int slm_tok_export_config(const slm_tokenizer *t, const char *chat_template, struct slm_buf *out,
-                          slm_err *err)
+int slm_tok_export_config(const slm_tokenizer *t, const char *chat_template,
+                          struct slm_buf *out, slm_err *err)
 {
-    static const struct { const char *key; enum slm_tok_named which; } keys[] = {
-        {"bos_token", SLM_TOK_BOS}, {"eos_token", SLM_TOK_EOS}, {"unk_token", SLM_TOK_UNK},
-        {"pad_token", SLM_TOK_PAD}, {"sep_token", SLM_TOK_SEP}, {"cls_token", SLM_TOK_CLS},
+    static const struct {
+        const char *key;
+        enum slm_tok_named which;
+    } keys[] = {
+        {"bos_token", SLM_TOK_BOS},   {"eos_token", SLM_TOK_EOS}, {"unk_token", SLM_TOK_UNK},
+        {"pad_token", SLM_TOK_PAD},   {"sep_token", SLM_TOK_SEP}, {"cls_token", SLM_TOK_CLS},
         {"mask_token", SLM_TOK_MASK},
     };
-    slm_buf_printf(out, "{\n  \"add_bos_token\": %s,\n  \"add_eos_token\": %s,\n", yes(t->n_before > 0),
-                   yes(t->n_behind > 0));
+    slm_buf_printf(out, "{\n  \"add_bos_token\": %s,\n  \"add_eos_token\": %s,\n",
+                   yes(t->n_before > 0), yes(t->n_behind > 0));
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         int32_t id = t->named[keys[i].which];
         if (id < 0 || !t->piece[id].s)

@@ -1,9 +1,8 @@
-/* The normaliser steps of tokenizer.json. Each reads one piece of text and writes another; a chain
- * of them swaps two buffers. */
+/* The normaliser steps of tokenizer.json. Each reads one piece of text and writes another; a
+ * chain of them swaps two buffers. */
 #include "text/tok.h"
 
 #include <string.h>
-
 
 static void put_cp(struct slm_buf *out, int32_t cp)
 {
@@ -31,7 +30,8 @@ static bool chinese(int32_t c)
  * characters that the library's tables are too old for. */
 static bool control(int32_t c)
 {
-    if ((c >= 0x890 && c <= 0x891) || c == 0x8E2 || c == 0x110CD || (c >= 0x13430 && c <= 0x1343F))
+    if ((c >= 0x890 && c <= 0x891) || c == 0x8E2 || c == 0x110CD ||
+        (c >= 0x13430 && c <= 0x1343F))
         return false;
     return c != '\t' && c != '\n' && c != '\r' && slm_utf8_category(c)[0] == 'C' &&
            strcmp(slm_utf8_category(c), "Cn") != 0;
@@ -55,7 +55,8 @@ static void bert_clean(const struct norm_step *st, const char *s, size_t n, stru
     }
 }
 
-static int bert(struct enc *e, const struct norm_step *st, const char *s, size_t n, struct slm_buf *out)
+static int bert(struct enc *e, const struct norm_step *st, const char *s, size_t n,
+                struct slm_buf *out)
 {
     struct slm_buf a, b;
     slm_buf_init(&a, e->rt, SLM_MEM_TEXT, out->max);
@@ -112,8 +113,8 @@ static int replace_re(struct enc *e, const struct norm_step *st, const char *s, 
     return 0;
 }
 
-/* Characters below U+0300 are their own composed form and nothing behind them changes that but what
- * follows at once: only the stretches around higher characters go through the tables. */
+/* Characters below U+0300 are their own composed form and nothing behind them changes that but
+ * what follows at once: only the stretches around higher characters go through the tables. */
 static int compose(struct enc *e, const char *s, size_t n, struct slm_buf *out)
 {
     size_t done = 0, i = 0;
@@ -159,15 +160,15 @@ static void strip(const struct norm_step *st, const char *s, size_t n, struct sl
     slm_buf_put(out, s + a, b - a);
 }
 
-/* The map by grapheme clusters, as the tokenizers library applies it: a short cluster is replaced
- * as a whole by the rule of its first part, else character by character. */
+/* The map by grapheme clusters, as the tokenizers library applies it: a short cluster is
+ * replaced as a whole by the rule of its first part, else character by character. */
 static void charsmap(const struct norm_step *st, const char *s, size_t n, struct slm_buf *out)
 {
     size_t i = 0, eaten, len;
     while (i < n) {
         size_t end = i + slm_utf8_grapheme(s + i, n - i);
-        const char *r = end - i < 6 ? slm_charsmap_find(st->map, s + i, end - i, true, &eaten, &len)
-                                    : NULL;
+        const char *r =
+            end - i < 6 ? slm_charsmap_find(st->map, s + i, end - i, true, &eaten, &len) : NULL;
         if (r) {
             slm_buf_put(out, r, len);
             i = end;
@@ -207,8 +208,8 @@ static void each_char(const struct norm_step *st, const char *s, size_t n, struc
     }
 }
 
-int slm_norm_step_run(struct enc *e, const struct norm_step *st, const char *s, size_t n, bool first,
-                      struct slm_buf *out)
+int slm_norm_step_run(struct enc *e, const struct norm_step *st, const char *s, size_t n,
+                      bool first, struct slm_buf *out)
 {
     int rc = 0;
     switch (st->kind) {
@@ -223,7 +224,9 @@ int slm_norm_step_run(struct enc *e, const struct norm_step *st, const char *s, 
     case NORM_NFD: rc = slm_utf8_normalize(out, s, n, SLM_NFD, e->err); break;
     case NORM_NFKC: rc = slm_utf8_normalize(out, s, n, SLM_NFKC, e->err); break;
     case NORM_NFKD: rc = slm_utf8_normalize(out, s, n, SLM_NFKD, e->err); break;
-    case NORM_LOWER: case NORM_NMT: case NORM_STRIP_ACCENTS: each_char(st, s, n, out); break;
+    case NORM_LOWER:
+    case NORM_NMT:
+    case NORM_STRIP_ACCENTS: each_char(st, s, n, out); break;
     case NORM_STRIP: strip(st, s, n, out); break;
     case NORM_BERT: rc = bert(e, st, s, n, out); break;
     case NORM_CHARSMAP: charsmap(st, s, n, out); break;

@@ -1,17 +1,18 @@
-/* SentencePiece's normaliser: user-defined pieces stay as they are, the character map replaces the
- * longest rule at each place, blanks become marks, and the two rules about blanks are kept: one
- * mark in front (add_dummy_prefix), no doubled, leading or trailing blanks
+/* SentencePiece's normaliser: user-defined pieces stay as they are, the character map replaces
+ * the longest rule at each place, blanks become marks, and the two rules about blanks are kept:
+ * one mark in front (add_dummy_prefix), no doubled, leading or trailing blanks
  * (remove_extra_whitespaces). Bytes that are no UTF-8 become U+FFFD one by one. */
 #include "text/tok.h"
 
 #include <string.h>
 
 /* What stands for the text at s: a view and the bytes eaten. */
-static struct slm_tok_str take(const slm_tokenizer *t, const struct norm_step *st, const char *s,
-                               size_t n, size_t *eaten)
+static struct slm_tok_str take(const slm_tokenizer *t, const struct norm_step *st,
+                               const char *s, size_t n, size_t *eaten)
 {
     size_t len;
-    if (t->has_user && t->user_first[(uint8_t)*s] && slm_trie_longest(&t->user, s, n, &len) >= 0) {
+    if (t->has_user && t->user_first[(uint8_t)*s] &&
+        slm_trie_longest(&t->user, s, n, &len) >= 0) {
         *eaten = len;
         return (struct slm_tok_str){s, len};
     }

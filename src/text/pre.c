@@ -1,6 +1,6 @@
-/* The splitting steps: a normalised piece becomes words. Most steps only cut, so words are spans
- * over one text; Metaspace and ByteLevel's prefix or alphabet also rewrite the text, into a second
- * buffer. */
+/* The splitting steps: a normalised piece becomes words. Most steps only cut, so words are
+ * spans over one text; Metaspace and ByteLevel's prefix or alphabet also rewrite the text, into
+ * a second buffer. */
 #include "text/tok.h"
 
 #include <string.h>
@@ -16,8 +16,8 @@ int slm_spans_put(struct enc *e, struct spans *s, size_t at, size_t n, bool firs
     return 0;
 }
 
-int slm_enc_regex(struct enc *e, const struct slm_regex *re, const char *s, size_t n, size_t from,
-                  size_t *span)
+int slm_enc_regex(struct enc *e, const struct slm_regex *re, const char *s, size_t n,
+                  size_t from, size_t *span)
 {
     if (!e->re) {
         int rc = slm_regex_run_new(&e->re, e->rt, e->text, e->err);
@@ -31,7 +31,7 @@ int slm_enc_regex(struct enc *e, const struct slm_regex *re, const char *s, size
 struct cut {
     struct enc *e;
     const struct pre_step *st;
-    const char *text;        /* input */
+    const char *text; /* input */
     struct spans *out;
     struct slm_buf *rewrite; /* output text, for the steps that rewrite */
 };
@@ -85,7 +85,8 @@ static int match_string(struct cut *c, const char *s, size_t n)
 static bool cuts(const struct pre_step *st, int32_t cp)
 {
     switch (st->kind) {
-    case PRE_DIGITS: return cp < 0x80 ? cp >= '0' && cp <= '9' : slm_utf8_category(cp)[0] == 'N';
+    case PRE_DIGITS:
+        return cp < 0x80 ? cp >= '0' && cp <= '9' : slm_utf8_category(cp)[0] == 'N';
     case PRE_PUNCTUATION: return slm_is_punct(cp);
     case PRE_WHITESPACE_SPLIT: return slm_utf8_space(cp);
     default: return false;
@@ -110,8 +111,8 @@ static int match_chars(struct cut *c, const char *s, size_t n)
     return rc || prev == n ? rc : note(c->e, prev, n, false);
 }
 
-/* Words and punctuation, told apart (Whitespace: \w+|[^\w\s]+; Bert: blanks go, each punctuation
- * character is alone). */
+/* Words and punctuation, told apart (Whitespace: \w+|[^\w\s]+; Bert: blanks go, each
+ * punctuation character is alone). */
 static int cut_classes(struct cut *c, struct span in)
 {
     const char *s = c->text + in.at;
@@ -121,7 +122,10 @@ static int cut_classes(struct cut *c, struct span in)
     for (size_t i = 0; i < in.n && !rc;) {
         int32_t cp;
         size_t len = (size_t)slm_utf8_next(s + i, in.n - i, &cp);
-        int k = slm_utf8_space(cp) ? 0 : bert ? (slm_is_punct(cp) ? 2 : 1) : slm_is_word(cp) ? 1 : 2;
+        int k = slm_utf8_space(cp) ? 0
+                : bert             ? (slm_is_punct(cp) ? 2 : 1)
+                : slm_is_word(cp)  ? 1
+                                   : 2;
         if (k != kind || (bert && k == 2)) {
             if (kind)
                 rc = slm_spans_put(c->e, c->out, in.at + from, i - from, in.first && !from);
@@ -130,7 +134,9 @@ static int cut_classes(struct cut *c, struct span in)
         }
         i += len;
     }
-    return rc || !kind ? rc : slm_spans_put(c->e, c->out, in.at + from, in.n - from, in.first && !from);
+    return rc || !kind
+               ? rc
+               : slm_spans_put(c->e, c->out, in.at + from, in.n - from, in.first && !from);
 }
 
 /* Joins neighbours of e->tmp as the behaviour says; joined entries are emptied. */
@@ -182,7 +188,7 @@ static int cut_span(struct cut *c, struct span in)
     const struct pre_step *st = c->st;
     const char *s = c->text + in.at;
     e->tmp.n = 0;
-    int rc = st->kind == PRE_SPLIT ? match_regex(c, s, in.n)
+    int rc = st->kind == PRE_SPLIT                               ? match_regex(c, s, in.n)
              : st->kind == PRE_SPLIT_STR || st->kind == PRE_CHAR ? match_string(c, s, in.n)
                                                                  : match_chars(c, s, in.n);
     if (rc)
@@ -198,7 +204,8 @@ static int cut_span(struct cut *c, struct span in)
     return rc;
 }
 
-/* A scanner's matches follow each other without gaps, which is all that isolating them needs. */
+/* A scanner's matches follow each other without gaps, which is all that isolating them needs.
+ */
 static int cut_scan(struct cut *c, struct span in, slm_scan_fn *scan)
 {
     const char *s = c->text + in.at;
@@ -239,8 +246,9 @@ static int metaspace(struct cut *c, struct span in)
         word = i;
         i += k - 1;
     }
-    return rc || word == b->n ? rc
-                              : slm_spans_put(c->e, c->out, word, b->n - word, in.first && word == from);
+    return rc || word == b->n
+               ? rc
+               : slm_spans_put(c->e, c->out, word, b->n - word, in.first && word == from);
 }
 
 /* ByteLevel with a prefix or an alphabet to write: the text anew, cut on the way. */
@@ -280,7 +288,8 @@ static int run_step(struct cut *c, const struct spans *in)
         else if (st->kind == PRE_BYTES)
             rc = slm_spans_put(c->e, c->out, s.at, s.n, s.first);
         else
-            rc = st->kind == PRE_WHITESPACE || st->kind == PRE_BERT ? cut_classes(c, s) : cut_span(c, s);
+            rc = st->kind == PRE_WHITESPACE || st->kind == PRE_BERT ? cut_classes(c, s)
+                                                                    : cut_span(c, s);
     }
     return rc;
 }

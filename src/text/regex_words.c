@@ -1,18 +1,21 @@
-/* Patterns come in the dialects of Oniguruma, Rust and Python; PCRE2 runs them. This file says in
- * PCRE2's words what those mean: \s is White_Space and nothing else, \d, \w and \h are what
- * Oniguruma calls so, sets may stand in sets ([a[bc]]) and meet in others ([a&&b]), {n,m}+ repeats
- * a repetition, (?m) lets the dot take line breaks. */
+/* Patterns come in the dialects of Oniguruma, Rust and Python; PCRE2 runs them. This file says
+ * in PCRE2's words what those mean: \s is White_Space and nothing else, \d, \w and \h are what
+ * Oniguruma calls so, sets may stand in sets ([a[bc]]) and meet in others ([a&&b]), {n,m}+
+ * repeats a repetition, (?m) lets the dot take line breaks. */
 #include "text/tok.h"
 
 #include <string.h>
 
-#define SPACES "\\x{09}-\\x{0D}\\x{20}\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}" \
-               "\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
-#define NOT_SPACES "\\x{00}-\\x{08}\\x{0E}-\\x{1F}\\x{21}-\\x{84}\\x{86}-\\x{9F}\\x{A1}-\\x{167F}" \
-                   "\\x{1681}-\\x{1FFF}\\x{200B}-\\x{2027}\\x{202A}-\\x{202E}\\x{2030}-\\x{205E}" \
-                   "\\x{2060}-\\x{2FFF}\\x{3001}-\\x{10FFFF}"
-#define WORDS "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}\\x{24B6}-\\x{24E9}" \
-              "\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}"
+#define SPACES                                                                                 \
+    "\\x{09}-\\x{0D}\\x{20}\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}"                \
+    "\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
+#define NOT_SPACES                                                                             \
+    "\\x{00}-\\x{08}\\x{0E}-\\x{1F}\\x{21}-\\x{84}\\x{86}-\\x{9F}\\x{A1}-\\x{167F}"            \
+    "\\x{1681}-\\x{1FFF}\\x{200B}-\\x{2027}\\x{202A}-\\x{202E}\\x{2030}-\\x{205E}"             \
+    "\\x{2060}-\\x{2FFF}\\x{3001}-\\x{10FFFF}"
+#define WORDS                                                                                  \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}\\x{24B6}-\\x{24E9}" \
+    "\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}"
 #define HEX "0-9A-Fa-f"
 #define ANY "[\\x{0}-\\x{10FFFF}]"
 #define DEEP 32
@@ -27,19 +30,34 @@ struct in {
 
 static int bad(struct in *in, const char *what)
 {
-    return slm_fail(in->err, SLM_E_FORMAT, "%s: pattern: %s at byte %zu", in->name, what, in->i);
+    return slm_fail(in->err, SLM_E_FORMAT, "%s: pattern: %s at byte %zu", in->name, what,
+                    in->i);
 }
 
 /* \p{Letter} and friends, which PCRE2 knows by their two letters only. */
 static const char *property(const char *s, size_t n)
 {
     static const char *const longs[][2] = {
-        {"Letter", "L"}, {"Uppercase_Letter", "Lu"}, {"Lowercase_Letter", "Ll"},
-        {"Titlecase_Letter", "Lt"}, {"Modifier_Letter", "Lm"}, {"Other_Letter", "Lo"}, {"Mark", "M"},
-        {"Nonspacing_Mark", "Mn"}, {"Spacing_Mark", "Mc"}, {"Enclosing_Mark", "Me"}, {"Number", "N"},
-        {"Decimal_Number", "Nd"}, {"Letter_Number", "Nl"}, {"Other_Number", "No"},
-        {"Punctuation", "P"}, {"Symbol", "S"}, {"Separator", "Z"}, {"Space_Separator", "Zs"},
-        {"Other", "C"}, {"Control", "Cc"},
+        {"Letter", "L"},
+        {"Uppercase_Letter", "Lu"},
+        {"Lowercase_Letter", "Ll"},
+        {"Titlecase_Letter", "Lt"},
+        {"Modifier_Letter", "Lm"},
+        {"Other_Letter", "Lo"},
+        {"Mark", "M"},
+        {"Nonspacing_Mark", "Mn"},
+        {"Spacing_Mark", "Mc"},
+        {"Enclosing_Mark", "Me"},
+        {"Number", "N"},
+        {"Decimal_Number", "Nd"},
+        {"Letter_Number", "Nl"},
+        {"Other_Number", "No"},
+        {"Punctuation", "P"},
+        {"Symbol", "S"},
+        {"Separator", "Z"},
+        {"Space_Separator", "Zs"},
+        {"Other", "C"},
+        {"Control", "Cc"},
     };
     for (size_t i = 0; i < sizeof longs / sizeof *longs; i++) {
         if (strlen(longs[i][0]) == n && !memcmp(longs[i][0], s, n))
@@ -86,7 +104,8 @@ static int put_escape_item(struct in *in, struct slm_buf *out, bool *neg_word)
     char c = in->p[in->i + 1];
     const char *put = NULL;
     switch (c) {
-    case 'p': case 'P': return put_property(in, out);
+    case 'p':
+    case 'P': return put_property(in, out);
     case 's': put = SPACES; break;
     case 'S': put = NOT_SPACES; break;
     case 'd': put = "\\p{Nd}"; break;
@@ -105,8 +124,7 @@ static int put_escape_item(struct in *in, struct slm_buf *out, bool *neg_word)
         slm_buf_printf(out, "\\x{%.4s}", in->p + in->i + 2);
         in->i += 6;
         return 0;
-    default:
-        break;
+    default: break;
     }
     if (put) {
         slm_buf_puts(out, put);
@@ -136,7 +154,8 @@ static int put_set(struct in *in, struct slm_buf *out, int depth);
 
 /* What a set is made of while it is read. */
 struct set {
-    struct slm_buf items, alts, meet; /* members; nested sets "|[..]"; "(?=..)" of an intersection */
+    struct slm_buf items, alts,
+        meet; /* members; nested sets "|[..]"; "(?=..)" of an intersection */
     bool neg_word;
 };
 
@@ -184,7 +203,8 @@ static int read_item(struct in *in, struct set *set, int depth)
     }
     if (*p == '&' && left > 1 && p[1] == '&') { /* what was read so far must meet the rest */
         if (!set->items.n && !set->alts.n && !set->neg_word)
-            return set->items.failed ? check_set(in, set) : bad(in, "an intersection with nothing");
+            return set->items.failed ? check_set(in, set)
+                                     : bad(in, "an intersection with nothing");
         slm_buf_puts(&set->meet, "(?=");
         put_union(&set->meet, set);
         slm_buf_putc(&set->meet, ')');
@@ -271,8 +291,12 @@ static int put_escape(struct in *in, struct slm_buf *out)
     case 'h': put = "[" HEX "]"; break;
     case 'H': put = "[^" HEX "]"; break;
     case 'v': put = "\\x{0B}"; break;
-    case 'b': put = "(?:(?<=[" WORDS "])(?![" WORDS "])|(?<![" WORDS "])(?=[" WORDS "]))"; break;
-    case 'B': put = "(?:(?<=[" WORDS "])(?=[" WORDS "])|(?<![" WORDS "])(?![" WORDS "]))"; break;
+    case 'b':
+        put = "(?:(?<=[" WORDS "])(?![" WORDS "])|(?<![" WORDS "])(?=[" WORDS "]))";
+        break;
+    case 'B':
+        put = "(?:(?<=[" WORDS "])(?=[" WORDS "])|(?<![" WORDS "])(?![" WORDS "]))";
+        break;
     default: break;
     }
     if (put) {
@@ -331,7 +355,8 @@ static int put_repeat(struct in *in, struct slm_buf *out, size_t atom)
     return 0;
 }
 
-int slm_regex_words(struct slm_buf *out, const char *p, size_t n, const char *name, slm_err *err)
+int slm_regex_words(struct slm_buf *out, const char *p, size_t n, const char *name,
+                    slm_err *err)
 {
     struct in in = {.p = p, .n = n, .name = name, .rt = out->rt, .err = err};
     size_t atom = 0, open[DEEP * 4], groups = 0;
@@ -342,7 +367,10 @@ int slm_regex_words(struct slm_buf *out, const char *p, size_t n, const char *na
         switch (c) {
         case '\\': rc = put_escape(&in, out); break;
         case '[': rc = put_set(&in, out, 0); break;
-        case '{': rc = put_repeat(&in, out, atom); at = atom; break;
+        case '{':
+            rc = put_repeat(&in, out, atom);
+            at = atom;
+            break;
         case '(':
             if (groups == sizeof open / sizeof *open)
                 return bad(&in, "groups nested too deep");
@@ -354,7 +382,9 @@ int slm_regex_words(struct slm_buf *out, const char *p, size_t n, const char *na
             slm_buf_putc(out, c);
             in.i++;
             break;
-        case '+': case '*': case '?':
+        case '+':
+        case '*':
+        case '?':
             at = atom;
             slm_buf_putc(out, c);
             in.i++;

@@ -1,8 +1,9 @@
-/* The splitting patterns that most files carry, by hand: each scanner gives the matches that the
- * pattern beside it gives (a test holds them against PCRE2), several times as fast.
+/* The splitting patterns that most files carry, by hand: each scanner gives the matches that
+ * the pattern beside it gives (a test holds them against PCRE2), several times as fast.
  *
- * They rely on what these patterns have in common: every character belongs to a match, alternatives
- * are told apart by the first two characters, and runs are runs of one class. Text is valid UTF-8. */
+ * They rely on what these patterns have in common: every character belongs to a match,
+ * alternatives are told apart by the first two characters, and runs are runs of one class. Text
+ * is valid UTF-8. */
 #include "text/tok.h"
 
 #include <string.h>
@@ -10,14 +11,20 @@
 enum { OTHER, LETTER, NUMBER, SPACE, BREAK, END }; /* BREAK: \r and \n, which are space too */
 
 static const uint8_t ascii[128] = {
-    ['\t'] = SPACE, ['\n'] = BREAK, ['\v'] = SPACE, ['\f'] = SPACE, ['\r'] = BREAK, [' '] = SPACE,
-    ['0'] = NUMBER, NUMBER, NUMBER, NUMBER, NUMBER, NUMBER, NUMBER, NUMBER, NUMBER, NUMBER,
-    ['A'] = LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER,
-    LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER,
-    LETTER, LETTER, LETTER,
-    ['a'] = LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER,
-    LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER, LETTER,
-    LETTER, LETTER, LETTER,
+    ['\t'] = SPACE, ['\n'] = BREAK, ['\v'] = SPACE, ['\f'] = SPACE, ['\r'] = BREAK,
+    [' '] = SPACE,  ['0'] = NUMBER, NUMBER,         NUMBER,         NUMBER,
+    NUMBER,         NUMBER,         NUMBER,         NUMBER,         NUMBER,
+    NUMBER,         ['A'] = LETTER, LETTER,         LETTER,         LETTER,
+    LETTER,         LETTER,         LETTER,         LETTER,         LETTER,
+    LETTER,         LETTER,         LETTER,         LETTER,         LETTER,
+    LETTER,         LETTER,         LETTER,         LETTER,         LETTER,
+    LETTER,         LETTER,         LETTER,         LETTER,         LETTER,
+    LETTER,         LETTER,         ['a'] = LETTER, LETTER,         LETTER,
+    LETTER,         LETTER,         LETTER,         LETTER,         LETTER,
+    LETTER,         LETTER,         LETTER,         LETTER,         LETTER,
+    LETTER,         LETTER,         LETTER,         LETTER,         LETTER,
+    LETTER,         LETTER,         LETTER,         LETTER,         LETTER,
+    LETTER,         LETTER,         LETTER,
 };
 
 static int class_wide(const char *s, size_t n, size_t i, size_t *next)
@@ -56,7 +63,8 @@ static inline size_t run(const char *s, size_t n, size_t i, int cls)
     return i;
 }
 
-/* \s+(?!\S)|\s+ at i, which is white space: all of it at the end of the text, else all but the last. */
+/* \s+(?!\S)|\s+ at i, which is white space: all of it at the end of the text, else all but the
+ * last. */
 static size_t blanks(const char *s, size_t n, size_t i)
 {
     size_t last = i, end = i, next;
@@ -76,8 +84,8 @@ static size_t breaks(const char *s, size_t n, size_t i)
     return stop;
 }
 
-/* 's 't 're 've 'm 'll 'd behind the apostrophe at i: end, or 0. Under full case folding the long s
- * (U+017F) counts as an s. */
+/* 's 't 're 've 'm 'll 'd behind the apostrophe at i: end, or 0. Under full case folding the
+ * long s (U+017F) counts as an s. */
 static size_t contraction(const char *s, size_t n, size_t i, bool fold)
 {
     char a = i + 1 < n ? s[i + 1] : 0, b = i + 2 < n ? s[i + 2] : 0;
@@ -145,7 +153,10 @@ static size_t scan_qwen2(const char *s, size_t n, size_t i) { return scan_cl100k
 
 slm_scan_fn *slm_scan_find(const char *pattern, size_t n)
 {
-    static const struct { const char *pattern; slm_scan_fn *scan; } rows[] = {
+    static const struct {
+        const char *pattern;
+        slm_scan_fn *scan;
+    } rows[] = {
         {slm_pattern_gpt2, scan_gpt2},
         {slm_pattern_llama3, scan_llama3},
         {slm_pattern_qwen2, scan_qwen2},
@@ -163,7 +174,7 @@ bool slm_is_word(int32_t cp)
         return cp == '_' || (cp >= 0 && (ascii[cp] == LETTER || ascii[cp] == NUMBER));
     const char *c = slm_utf8_category(cp);
     return c[0] == 'L' || c[0] == 'M' || !strncmp(c, "Nd", 2) || !strncmp(c, "Nl", 2) ||
-           !strncmp(c, "Pc", 2) || cp == 0x200C || cp == 0x200D || (cp >= 0x24B6 && cp <= 0x24E9) ||
-           (cp >= 0x1F130 && cp <= 0x1F149) || (cp >= 0x1F150 && cp <= 0x1F169) ||
-           (cp >= 0x1F170 && cp <= 0x1F189);
+           !strncmp(c, "Pc", 2) || cp == 0x200C || cp == 0x200D ||
+           (cp >= 0x24B6 && cp <= 0x24E9) || (cp >= 0x1F130 && cp <= 0x1F149) ||
+           (cp >= 0x1F150 && cp <= 0x1F169) || (cp >= 0x1F170 && cp <= 0x1F189);
 }

@@ -1,8 +1,9 @@
 /* Strings to numbers: a hash map over strings that live elsewhere, and a byte trie.
  *
- * Both are built once and then only read. The map stores 32 bits of hash beside each number, so a
- * miss rarely touches a string. The trie keeps a node's children side by side, sorted, which makes
- * it as small as the strings themselves and lets a step be a short search in one cache line. */
+ * Both are built once and then only read. The map stores 32 bits of hash beside each number, so
+ * a miss rarely touches a string. The trie keeps a node's children side by side, sorted, which
+ * makes it as small as the strings themselves and lets a step be a short search in one cache
+ * line. */
 #include "text/tok.h"
 
 #include <stdlib.h>
@@ -27,7 +28,8 @@ uint32_t slm_strhash(const char *s, size_t n)
     return (uint32_t)(h >> 32);
 }
 
-int slm_strmap_init(struct strmap *m, struct slm_arena *a, const struct slm_tok_str *keys, size_t n)
+int slm_strmap_init(struct strmap *m, struct slm_arena *a, const struct slm_tok_str *keys,
+                    size_t n)
 {
     size_t cap = 16;
     while (cap < n + n / 2)
@@ -95,10 +97,12 @@ static int by_bytes(const void *x, const void *y)
     return a->val < b->val ? -1 : a->val > b->val;
 }
 
-struct range { uint32_t lo, hi; };
+struct range {
+    uint32_t lo, hi;
+};
 
-/* Breadth first: node i covers the sorted keys of range[i], which share their first `depth` bytes.
- * A node's depth follows from where a level ends. */
+/* Breadth first: node i covers the sorted keys of range[i], which share their first `depth`
+ * bytes. A node's depth follows from where a level ends. */
 static void grow(struct trie *t, const struct key *k, struct range *range)
 {
     uint32_t level_end = 1;

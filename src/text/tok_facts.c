@@ -1,6 +1,6 @@
 /* A folder's small files: config.json and generation_config.json (model_type, ids that end a
- * generation), tokenizer_config.json, special_tokens_map.json and added_tokens.json (spellings and
- * added tokens). All are optional; what is there must be well formed. */
+ * generation), tokenizer_config.json, special_tokens_map.json and added_tokens.json (spellings
+ * and added tokens). All are optional; what is there must be well formed. */
 #include "text/tok_dir.h"
 
 #include <string.h>
@@ -8,7 +8,8 @@
 #define SMALL ((size_t)64 << 20)
 
 /* The file as an object, or *out NULL when it is not there. */
-static int load(slm_json **out, slm_runtime *rt, const char *dir, const char *name, slm_err *err)
+static int load(slm_json **out, slm_runtime *rt, const char *dir, const char *name,
+                slm_err *err)
 {
     struct slm_buf path;
     *out = NULL;
@@ -41,15 +42,19 @@ static const char *keep(struct tok_facts *f, const char *s)
 /* "<s>" or {"content": "<s>", ...}. */
 static const char *spelling(struct tok_facts *f, const slm_json *j)
 {
-    const char *s = slm_json_str(slm_json_is(j, SLM_JSON_OBJECT) ? slm_json_find(j, "content") : j, NULL);
+    const char *s =
+        slm_json_str(slm_json_is(j, SLM_JSON_OBJECT) ? slm_json_find(j, "content") : j, NULL);
     return keep(f, s);
 }
 
 static void read_named(struct tok_facts *f, const slm_json *j)
 {
-    static const struct { const char *key; enum slm_tok_named which; } keys[] = {
-        {"bos_token", SLM_TOK_BOS}, {"eos_token", SLM_TOK_EOS}, {"unk_token", SLM_TOK_UNK},
-        {"pad_token", SLM_TOK_PAD}, {"sep_token", SLM_TOK_SEP}, {"cls_token", SLM_TOK_CLS},
+    static const struct {
+        const char *key;
+        enum slm_tok_named which;
+    } keys[] = {
+        {"bos_token", SLM_TOK_BOS},   {"eos_token", SLM_TOK_EOS}, {"unk_token", SLM_TOK_UNK},
+        {"pad_token", SLM_TOK_PAD},   {"sep_token", SLM_TOK_SEP}, {"cls_token", SLM_TOK_CLS},
         {"mask_token", SLM_TOK_MASK},
     };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
@@ -59,22 +64,25 @@ static void read_named(struct tok_facts *f, const slm_json *j)
     }
 }
 
-static int add_added(struct tok_facts *f, const char *s, size_t n, int64_t id, const slm_json *o,
-                     slm_err *err)
+static int add_added(struct tok_facts *f, const char *s, size_t n, int64_t id,
+                     const slm_json *o, slm_err *err)
 {
     for (size_t i = 0; i < f->n_added; i++) {
         if (f->added[i].id == id)
             return 0;
     }
-    if (f->n_added == f->cap_added &&
-        slm_grow(f->arena.rt, SLM_MEM_TEXT, (void **)&f->added, f->n_added, &f->cap_added, sizeof *f->added))
+    if (f->n_added == f->cap_added && slm_grow(f->arena.rt, SLM_MEM_TEXT, (void **)&f->added,
+                                               f->n_added, &f->cap_added, sizeof *f->added))
         return slm_fail_mem(err, "added tokens", f->n_added);
     const char *copy = slm_arena_strndup(&f->arena, s, n);
     if (!copy)
         return slm_fail_mem(err, "added tokens", n);
     bool special = slm_json_bool(slm_json_find(o, "special"), false);
     f->added[f->n_added++] = (struct fact_added){
-        .s = copy, .n = n, .id = id, .special = special,
+        .s = copy,
+        .n = n,
+        .id = id,
+        .special = special,
         .normalized = slm_json_bool(slm_json_find(o, "normalized"), o && !special),
         .lstrip = slm_json_bool(slm_json_find(o, "lstrip"), false),
         .rstrip = slm_json_bool(slm_json_find(o, "rstrip"), false),
@@ -104,15 +112,17 @@ static int read_decoder(struct tok_facts *f, const slm_json *j, const char *dir,
         const slm_json *o = slm_json_value(it);
         const char *s = slm_json_str(slm_json_find(o, "content"), &n);
         if (id < 0 || !s)
-            return slm_fail(err, SLM_E_FORMAT, "%s: tokenizer_config.json: added_tokens_decoder: '%.40s'",
-                            dir, slm_json_key(it, NULL));
+            return slm_fail(err, SLM_E_FORMAT,
+                            "%s: tokenizer_config.json: added_tokens_decoder: '%.40s'", dir,
+                            slm_json_key(it, NULL));
         rc = add_added(f, s, n, id, o, err);
     }
     return rc;
 }
 
 /* {"<|user|>": 32010, ...}: spelled in angle brackets, they are special. */
-static int read_added_tokens(struct tok_facts *f, const slm_json *j, const char *dir, slm_err *err)
+static int read_added_tokens(struct tok_facts *f, const slm_json *j, const char *dir,
+                             slm_err *err)
 {
     int rc = 0;
     for (void *it = slm_json_first(j); it && !rc; it = slm_json_next(j, it)) {
@@ -152,7 +162,8 @@ int slm_tok_facts_read(struct tok_facts *f, slm_runtime *rt, const char *dir, sl
         add_eog(f, slm_json_find(gen, "eos_token_id"));
         read_named(f, tok);
         read_named(f, map);
-        const slm_json *b = slm_json_find(tok, "add_bos_token"), *e = slm_json_find(tok, "add_eos_token");
+        const slm_json *b = slm_json_find(tok, "add_bos_token"),
+                       *e = slm_json_find(tok, "add_eos_token");
         f->add_bos = slm_json_is(b, SLM_JSON_BOOL) ? (signed char)slm_json_bool(b, false) : -1;
         f->add_eos = slm_json_is(e, SLM_JSON_BOOL) ? (signed char)slm_json_bool(e, false) : -1;
         rc = f->starved ? slm_fail_mem(err, "tokenizer configuration", 0) : 0;
@@ -187,7 +198,7 @@ bool slm_tok_fact_has(const struct tok_facts *f, const char *token)
     return false;
 }
 
-/* --- into a tokenizer ------------------------------------------------------------------------------ */
+/* --- into a tokenizer --- */
 
 static int more_ids(slm_tokenizer *t, size_t n, slm_err *err)
 {

@@ -4,7 +4,8 @@
 
 #include "text/tok.h"
 
-struct slm_tok_str slm_tok_json_str(const slm_json *obj, const char *key); /* s NULL: no string */
+struct slm_tok_str slm_tok_json_str(const slm_json *obj,
+                                    const char *key); /* s NULL: no string */
 /* Ids of <0x00> .. <0xFF> (-1: none), marked as bytes. */
 void slm_tok_byte_ids(slm_tokenizer *t, int32_t *ids);
 

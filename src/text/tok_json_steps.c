@@ -11,7 +11,8 @@ typedef int parse_fn(slm_tokenizer *t, const slm_json *j, int depth, slm_err *er
 
 static int lacks(const slm_tokenizer *t, const char *what, const char *type, slm_err *err)
 {
-    return slm_fail(err, SLM_E_UNSUPPORTED, "%s: %s '%.60s' is not supported", t->name, what, type);
+    return slm_fail(err, SLM_E_UNSUPPORTED, "%s: %s '%.60s' is not supported", t->name, what,
+                    type);
 }
 
 static int wrong(const slm_tokenizer *t, const char *what, slm_err *err)
@@ -25,27 +26,30 @@ static bool flag(const slm_json *j, const char *key, bool otherwise)
 }
 
 /* The type of a step, or NULL with an error filled in. */
-static const char *type_of(const slm_tokenizer *t, const slm_json *j, const char *what, int depth,
-                           slm_err *err)
+static const char *type_of(const slm_tokenizer *t, const slm_json *j, const char *what,
+                           int depth, slm_err *err)
 {
     const char *type = slm_json_str(slm_json_find(j, "type"), NULL);
     if (!type || depth > DEEP || t->n_norm > STEPS || t->n_pre > STEPS) {
-        slm_fail(err, SLM_E_FORMAT, "%s: %s: %s", t->name, what, type ? "too many steps" : "no type");
+        slm_fail(err, SLM_E_FORMAT, "%s: %s: %s", t->name, what,
+                 type ? "too many steps" : "no type");
         return NULL;
     }
     return type;
 }
 
-static int each(slm_tokenizer *t, const slm_json *list, int depth, parse_fn *parse, slm_err *err)
+static int each(slm_tokenizer *t, const slm_json *list, int depth, parse_fn *parse,
+                slm_err *err)
 {
-    int rc = slm_json_is(list, SLM_JSON_ARRAY) ? 0 : wrong(t, "a Sequence without its list", err);
+    int rc =
+        slm_json_is(list, SLM_JSON_ARRAY) ? 0 : wrong(t, "a Sequence without its list", err);
     for (size_t i = 0; i < slm_json_count(list) && !rc; i++)
         rc = parse(t, slm_json_at(list, i), depth + 1, err);
     return rc;
 }
 
-static int dup_str(slm_tokenizer *t, const slm_json *j, const char *key, struct slm_tok_str *out,
-                   slm_err *err)
+static int dup_str(slm_tokenizer *t, const slm_json *j, const char *key,
+                   struct slm_tok_str *out, slm_err *err)
 {
     struct slm_tok_str s = slm_tok_json_str(j, key);
     if (!s.s)
@@ -55,7 +59,8 @@ static int dup_str(slm_tokenizer *t, const slm_json *j, const char *key, struct 
 }
 
 /* {"String": s} or {"Regex": r}; *regex tells which. */
-static int pattern(slm_tokenizer *t, const slm_json *j, struct slm_tok_str *s, bool *regex, slm_err *err)
+static int pattern(slm_tokenizer *t, const slm_json *j, struct slm_tok_str *s, bool *regex,
+                   slm_err *err)
 {
     const slm_json *p = slm_json_find(j, "pattern");
     *regex = slm_json_find(p, "Regex") != NULL;
@@ -63,7 +68,7 @@ static int pattern(slm_tokenizer *t, const slm_json *j, struct slm_tok_str *s, b
     return rc || s->n ? rc : wrong(t, "an empty pattern", err);
 }
 
-/* --- normalizers ---------------------------------------------------------------------------------- */
+/* --- normalizers --- */
 
 static int norm_charsmap(slm_tokenizer *t, const slm_json *j, slm_err *err)
 {
@@ -78,7 +83,8 @@ static int norm_charsmap(slm_tokenizer *t, const slm_json *j, slm_err *err)
     if (!rc && !slm_base64_put(&blob, s.s, s.n))
         rc = wrong(t, "Precompiled: charsmap is no base64", err);
     rc = rc ? rc : slm_buf_check(&blob, "a charsmap", err);
-    rc = rc ? rc : slm_charsmap_init(m, &t->arena, (const uint8_t *)blob.s, blob.n, t->name, err);
+    rc = rc ? rc
+            : slm_charsmap_init(m, &t->arena, (const uint8_t *)blob.s, blob.n, t->name, err);
     if (st)
         st->map = m;
     slm_buf_release(&blob);
@@ -119,10 +125,20 @@ static int norm_options(slm_tokenizer *t, struct norm_step *st, const slm_json *
 
 int slm_tok_json_norm(slm_tokenizer *t, const slm_json *j, int depth, slm_err *err)
 {
-    static const struct { const char *name; enum norm_kind kind; } kinds[] = {
-        {"Prepend", NORM_PREPEND}, {"NFC", NORM_NFC}, {"NFD", NORM_NFD}, {"NFKC", NORM_NFKC},
-        {"NFKD", NORM_NFKD}, {"Lowercase", NORM_LOWER}, {"StripAccents", NORM_STRIP_ACCENTS},
-        {"Strip", NORM_STRIP}, {"BertNormalizer", NORM_BERT}, {"ByteLevel", NORM_BYTES},
+    static const struct {
+        const char *name;
+        enum norm_kind kind;
+    } kinds[] = {
+        {"Prepend", NORM_PREPEND},
+        {"NFC", NORM_NFC},
+        {"NFD", NORM_NFD},
+        {"NFKC", NORM_NFKC},
+        {"NFKD", NORM_NFKD},
+        {"Lowercase", NORM_LOWER},
+        {"StripAccents", NORM_STRIP_ACCENTS},
+        {"Strip", NORM_STRIP},
+        {"BertNormalizer", NORM_BERT},
+        {"ByteLevel", NORM_BYTES},
         {"Nmt", NORM_NMT},
     };
     if (slm_json_type(j) == SLM_JSON_NULL)
@@ -145,12 +161,12 @@ int slm_tok_json_norm(slm_tokenizer *t, const slm_json *j, int depth, slm_err *e
     return lacks(t, "normalizer", type, err);
 }
 
-/* --- pre-tokenizers --------------------------------------------------------------------------------- */
+/* --- pre-tokenizers --- */
 
 static int behavior(slm_tokenizer *t, const slm_json *j, enum split_behavior *out, slm_err *err)
 {
-    static const char *const names[] = {"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext",
-                                        "Contiguous"};
+    static const char *const names[] = {"Removed", "Isolated", "MergedWithPrevious",
+                                        "MergedWithNext", "Contiguous"};
     const char *s = slm_json_str(slm_json_find(j, "behavior"), NULL);
     *out = SPLIT_ISOLATED;
     for (int i = 0; s && i < 5; i++) {
@@ -186,8 +202,11 @@ static int scheme(slm_tokenizer *t, const slm_json *j, enum prepend_scheme *out,
     *out = prefix ? PREPEND_ALWAYS : PREPEND_NEVER;
     if (!s)
         return 0;
-    *out = !strcmp(s, "first") ? PREPEND_FIRST : !strcmp(s, "never") ? PREPEND_NEVER : PREPEND_ALWAYS;
-    return !strcmp(s, "always") || *out != PREPEND_ALWAYS ? 0 : lacks(t, "prepend_scheme", s, err);
+    *out = !strcmp(s, "first")   ? PREPEND_FIRST
+           : !strcmp(s, "never") ? PREPEND_NEVER
+                                 : PREPEND_ALWAYS;
+    return !strcmp(s, "always") || *out != PREPEND_ALWAYS ? 0
+                                                          : lacks(t, "prepend_scheme", s, err);
 }
 
 static int pre_options(slm_tokenizer *t, struct pre_step *st, const slm_json *j, slm_err *err)
@@ -220,10 +239,17 @@ static int pre_options(slm_tokenizer *t, struct pre_step *st, const slm_json *j,
 
 int slm_tok_json_pre(slm_tokenizer *t, const slm_json *j, int depth, slm_err *err)
 {
-    static const struct { const char *name; enum pre_kind kind; } kinds[] = {
-        {"ByteLevel", PRE_BYTES}, {"Metaspace", PRE_METASPACE}, {"Digits", PRE_DIGITS},
-        {"Whitespace", PRE_WHITESPACE}, {"WhitespaceSplit", PRE_WHITESPACE_SPLIT},
-        {"Punctuation", PRE_PUNCTUATION}, {"BertPreTokenizer", PRE_BERT},
+    static const struct {
+        const char *name;
+        enum pre_kind kind;
+    } kinds[] = {
+        {"ByteLevel", PRE_BYTES},
+        {"Metaspace", PRE_METASPACE},
+        {"Digits", PRE_DIGITS},
+        {"Whitespace", PRE_WHITESPACE},
+        {"WhitespaceSplit", PRE_WHITESPACE_SPLIT},
+        {"Punctuation", PRE_PUNCTUATION},
+        {"BertPreTokenizer", PRE_BERT},
         {"CharDelimiterSplit", PRE_CHAR},
     };
     if (slm_json_type(j) == SLM_JSON_NULL)
@@ -244,7 +270,7 @@ int slm_tok_json_pre(slm_tokenizer *t, const slm_json *j, int depth, slm_err *er
     return lacks(t, "pre_tokenizer", type, err);
 }
 
-/* --- decoders ------------------------------------------------------------------------------------------ */
+/* --- decoders --- */
 
 static int dec_options(slm_tokenizer *t, struct dec_step *st, const slm_json *j, slm_err *err)
 {
@@ -278,10 +304,18 @@ static int dec_options(slm_tokenizer *t, struct dec_step *st, const slm_json *j,
 
 int slm_tok_json_dec(slm_tokenizer *t, const slm_json *j, int depth, slm_err *err)
 {
-    static const struct { const char *name; enum dec_kind kind; } kinds[] = {
-        {"ByteLevel", DEC_BYTES}, {"Replace", DEC_REPLACE}, {"ByteFallback", DEC_BYTE_FALLBACK},
-        {"Fuse", DEC_FUSE}, {"Strip", DEC_STRIP}, {"Metaspace", DEC_METASPACE},
-        {"WordPiece", DEC_WORDPIECE}, {"BPEDecoder", DEC_BPE},
+    static const struct {
+        const char *name;
+        enum dec_kind kind;
+    } kinds[] = {
+        {"ByteLevel", DEC_BYTES},
+        {"Replace", DEC_REPLACE},
+        {"ByteFallback", DEC_BYTE_FALLBACK},
+        {"Fuse", DEC_FUSE},
+        {"Strip", DEC_STRIP},
+        {"Metaspace", DEC_METASPACE},
+        {"WordPiece", DEC_WORDPIECE},
+        {"BPEDecoder", DEC_BPE},
     };
     if (slm_json_type(j) == SLM_JSON_NULL)
         return 0;
@@ -299,12 +333,13 @@ int slm_tok_json_dec(slm_tokenizer *t, const slm_json *j, int depth, slm_err *er
     return lacks(t, "decoder", type, err);
 }
 
-/* --- post-processors ------------------------------------------------------------------------------------- */
+/* --- post-processors --- */
 
 #define AFFIX 32
 
 /* Puts ids around what earlier processors put. */
-static int wrap(slm_tokenizer *t, const int32_t *a, int na, const int32_t *b, int nb, slm_err *err)
+static int wrap(slm_tokenizer *t, const int32_t *a, int na, const int32_t *b, int nb,
+                slm_err *err)
 {
     int32_t before[2 * AFFIX], behind[2 * AFFIX];
     if (na + t->n_before > AFFIX || nb + t->n_behind > AFFIX)
@@ -312,8 +347,8 @@ static int wrap(slm_tokenizer *t, const int32_t *a, int na, const int32_t *b, in
     for (int i = 0; i < na + nb; i++) {
         int32_t id = i < na ? a[i] : b[i - na];
         if (id < 0 || id >= t->n || !t->piece[id].s)
-            return slm_fail(err, SLM_E_FORMAT, "%s: post_processor: token id %d does not exist", t->name,
-                            (int)id);
+            return slm_fail(err, SLM_E_FORMAT, "%s: post_processor: token id %d does not exist",
+                            t->name, (int)id);
     }
     memcpy(before, a, (size_t)na * sizeof *a);
     memcpy(behind, t->behind, (size_t)t->n_behind * sizeof *b);
@@ -324,18 +359,20 @@ static int wrap(slm_tokenizer *t, const int32_t *a, int na, const int32_t *b, in
     return t->before ? 0 : slm_fail_mem(err, "a post-processor", 0);
 }
 
-static int post_special(slm_tokenizer *t, const slm_json *j, const char *id, int32_t *list, int *n,
-                        slm_err *err)
+static int post_special(slm_tokenizer *t, const slm_json *j, const char *id, int32_t *list,
+                        int *n, slm_err *err)
 {
-    const slm_json *ids = slm_json_find(slm_json_find(slm_json_find(j, "special_tokens"), id), "ids");
+    const slm_json *ids =
+        slm_json_find(slm_json_find(slm_json_find(j, "special_tokens"), id), "ids");
     if (!slm_json_count(ids))
-        return slm_fail(err, SLM_E_FORMAT, "%s: post_processor: special token '%.60s' is not declared",
-                        t->name, id);
+        return slm_fail(err, SLM_E_FORMAT,
+                        "%s: post_processor: special token '%.60s' is not declared", t->name,
+                        id);
     for (size_t i = 0; i < slm_json_count(ids); i++) {
         int64_t v = slm_json_int(slm_json_at(ids, i), -1);
         if (*n == AFFIX || v < 0 || v >= t->n)
-            return slm_fail(err, SLM_E_FORMAT, "%s: post_processor: an id of '%.60s' does not exist",
-                            t->name, id);
+            return slm_fail(err, SLM_E_FORMAT,
+                            "%s: post_processor: an id of '%.60s' does not exist", t->name, id);
         list[(*n)++] = (int32_t)v;
     }
     return 0;
@@ -349,7 +386,8 @@ static int post_template(slm_tokenizer *t, const slm_json *j, slm_err *err)
     for (size_t i = 0; i < slm_json_count(single) && !rc; i++) {
         const slm_json *p = slm_json_at(single, i), *seq = slm_json_find(p, "Sequence");
         const char *id = slm_json_str(slm_json_find(seq, "id"), NULL);
-        const char *special = slm_json_str(slm_json_find(slm_json_find(p, "SpecialToken"), "id"), NULL);
+        const char *special =
+            slm_json_str(slm_json_find(slm_json_find(p, "SpecialToken"), "id"), NULL);
         if (special)
             rc = post_special(t, j, special, list[side], &n[side], err);
         else if (id && !strcmp(id, "A") && !side)

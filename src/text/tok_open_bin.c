@@ -1,6 +1,6 @@
-/* llama2.c's tokenizer.bin: the longest token's length, then score, length and bytes of each piece.
- * It is a SentencePiece vocabulary whose marks were written as blanks and whose types are known by
- * place: unknown, bos, eos, 256 bytes, then pieces. */
+/* llama2.c's tokenizer.bin: the longest token's length, then score, length and bytes of each
+ * piece. It is a SentencePiece vocabulary whose marks were written as blanks and whose types
+ * are known by place: unknown, bos, eos, 256 bytes, then pieces. */
 #include "text/tok_spm.h"
 
 #include <string.h>
@@ -47,14 +47,19 @@ static int read_pieces(slm_tokenizer *t, const char *s, size_t n, slm_err *err)
 {
     int id = 0;
     for (size_t i = 4; i < n; id++) {
-        union { uint32_t u; float f; } score = {u32(s + i)};
+        union {
+            uint32_t u;
+            float f;
+        } score = {u32(s + i)};
         size_t len = u32(s + i + 4);
         t->piece[id] = piece(t, s + i + 8, len, id);
         if (!t->piece[id].s)
             return slm_fail_mem(err, "pieces", len);
         t->score[id] = score.f == score.f ? score.f : 0;
-        t->type[id] = id == 0 ? SLM_TOKEN_UNKNOWN : id < 3 ? SLM_TOKEN_CONTROL
-                      : is_byte(s + i + 8, len, id) ? SLM_TOKEN_BYTE : SLM_TOKEN_NORMAL;
+        t->type[id] = id == 0                       ? SLM_TOKEN_UNKNOWN
+                      : id < 3                      ? SLM_TOKEN_CONTROL
+                      : is_byte(s + i + 8, len, id) ? SLM_TOKEN_BYTE
+                                                    : SLM_TOKEN_NORMAL;
         i += 8 + len;
     }
     return 0;
@@ -90,8 +95,8 @@ static int build(slm_tokenizer *t, const char *s, size_t n, slm_err *err)
     return rc ? rc : slm_tok_spm_decoder(t, true, false, err);
 }
 
-int slm_tok_open_bin(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t n, const char *name,
-                     slm_err *err)
+int slm_tok_open_bin(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t n,
+                     const char *name, slm_err *err)
 {
     slm_tokenizer *t = NULL;
     int rc = slm_tok_begin(&t, rt, name, err);

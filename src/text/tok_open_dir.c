@@ -6,11 +6,12 @@
 #include <string.h>
 
 static const char *const files[] = {
-    "tokenizer.json", "tekken.json", "tokenizer.model", "qwen.tiktoken", "tiktoken.model",
-    "arcade100k.tiktoken", "tokenizer.tiktoken",
+    "tokenizer.json", "tekken.json",         "tokenizer.model",    "qwen.tiktoken",
+    "tiktoken.model", "arcade100k.tiktoken", "tokenizer.tiktoken",
 };
 
-/* On the stack, since a yes or no cannot say that memory ran out; the system takes no longer path. */
+/* On the stack, since a yes or no cannot say that memory ran out; the system takes no longer
+ * path. */
 static bool there(const char *dir, const char *name)
 {
     char path[4096];
@@ -35,7 +36,8 @@ bool slm_tok_dir_has(slm_runtime *rt, const char *dir)
     return pick(dir) != NULL;
 }
 
-static int open_file(slm_tokenizer **out, slm_runtime *rt, const char *dir, const char *name, slm_err *err)
+static int open_file(slm_tokenizer **out, slm_runtime *rt, const char *dir, const char *name,
+                     slm_err *err)
 {
     struct slm_buf path;
     struct slm_map map;
@@ -57,8 +59,10 @@ int slm_tok_open_dir(slm_tokenizer **out, slm_runtime *rt, const char *dir, slm_
     *out = NULL;
     const char *name = pick(dir);
     if (!name)
-        return slm_fail(err, SLM_E_NOTFOUND, "%s: no tokenizer (tokenizer.json, tokenizer.model, "
-                        "vocab.json + merges.txt ...)", dir);
+        return slm_fail(err, SLM_E_NOTFOUND,
+                        "%s: no tokenizer (tokenizer.json, tokenizer.model, "
+                        "vocab.json + merges.txt ...)",
+                        dir);
     struct tok_facts f;
     int rc = slm_tok_facts_read(&f, rt, dir, err);
     if (!rc)

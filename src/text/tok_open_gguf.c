@@ -1,6 +1,6 @@
-/* A tokenizer from GGUF's keys. What a key that is absent means depends on the model: the defaults
- * here are those that files rely on. Byte-level vocabularies name their splitting (`pre`); where
- * the models themselves compose text first (NFC), so do we. */
+/* A tokenizer from GGUF's keys. What a key that is absent means depends on the model: the
+ * defaults here are those that files rely on. Byte-level vocabularies name their splitting
+ * (`pre`); where the models themselves compose text first (NFC), so do we. */
 #include "text/tok_spm.h"
 
 #include <string.h>
@@ -25,15 +25,16 @@ static int check(const slm_tokenizer *t, const struct slm_tok_spec *s, slm_err *
     if (!s->tokens || !s->n_tokens)
         return slm_fail(err, SLM_E_FORMAT, "%s: tokenizer.ggml.tokens: no tokens", t->name);
     if (s->scores && s->n_scores != s->n_tokens)
-        return slm_fail(err, SLM_E_FORMAT, "%s: tokenizer.ggml.scores: %zu for %zu tokens", t->name,
-                        s->n_scores, s->n_tokens);
+        return slm_fail(err, SLM_E_FORMAT, "%s: tokenizer.ggml.scores: %zu for %zu tokens",
+                        t->name, s->n_scores, s->n_tokens);
     if (s->types && s->n_types != s->n_tokens)
-        return slm_fail(err, SLM_E_FORMAT, "%s: tokenizer.ggml.token_type: %zu for %zu tokens", t->name,
-                        s->n_types, s->n_tokens);
+        return slm_fail(err, SLM_E_FORMAT, "%s: tokenizer.ggml.token_type: %zu for %zu tokens",
+                        t->name, s->n_types, s->n_tokens);
     for (int i = 0; i < SLM_TOK_NAMED; i++) {
         if (s->id[i] >= (int64_t)s->n_tokens || s->id[i] < -1)
-            return slm_fail(err, SLM_E_FORMAT, "%s: tokenizer.ggml.%s: %lld is outside of %zu tokens",
-                            t->name, slm_tok_named_keys[i], (long long)s->id[i], s->n_tokens);
+            return slm_fail(err, SLM_E_FORMAT,
+                            "%s: tokenizer.ggml.%s: %lld is outside of %zu tokens", t->name,
+                            slm_tok_named_keys[i], (long long)s->id[i], s->n_tokens);
     }
     return 0;
 }
@@ -80,23 +81,27 @@ static int add_types(slm_tokenizer *t, bool user_normalized, slm_err *err)
     return 0;
 }
 
-/* --- gpt2 -------------------------------------------------------------------------------------------- */
+/* --- gpt2 --- */
 
 static int read_merges(slm_tokenizer *t, const struct slm_tok_spec *s, slm_err *err)
 {
     if (!s->merges)
         return t->pre_name && !strcmp(t->pre_name, "kimi-k2")
                    ? slm_bpe_from_ranks(t, err)
-                   : slm_fail(err, SLM_E_FORMAT, "%s: tokenizer.ggml.merges is missing", t->name);
+                   : slm_fail(err, SLM_E_FORMAT, "%s: tokenizer.ggml.merges is missing",
+                              t->name);
     if (s->n_merges > UINT32_MAX - 1)
         return slm_fail(err, SLM_E_LIMIT, "%s: %zu merges", t->name, s->n_merges);
     int rc = slm_bpe_begin(t, s->n_merges, err);
     for (size_t i = 0; i < s->n_merges && !rc; i++) {
         struct slm_tok_str m = s->merges[i];
-        const char *p = m.n > 1 ? memchr(m.s + 1, ' ', m.n - 1) : NULL; /* a token may begin with a blank */
+        const char *p =
+            m.n > 1 ? memchr(m.s + 1, ' ', m.n - 1) : NULL; /* a token may begin with a blank */
         if (!p || (memchr(p + 1, ' ', m.n - (size_t)(p + 1 - m.s)) && t->bpe.bytes))
-            return slm_fail(err, SLM_E_FORMAT, "%s: tokenizer.ggml.merges: entry %zu is no pair", t->name, i);
-        struct slm_tok_str l = {m.s, (size_t)(p - m.s)}, r = {p + 1, m.n - (size_t)(p + 1 - m.s)};
+            return slm_fail(err, SLM_E_FORMAT,
+                            "%s: tokenizer.ggml.merges: entry %zu is no pair", t->name, i);
+        struct slm_tok_str l = {m.s, (size_t)(p - m.s)},
+                           r = {p + 1, m.n - (size_t)(p + 1 - m.s)};
         rc = slm_bpe_add_merge(t, l, r, (uint32_t)i, err);
     }
     return rc;
@@ -106,7 +111,8 @@ static int read_merges(slm_tokenizer *t, const struct slm_tok_spec *s, slm_err *
 static int raw_steps(slm_tokenizer *t, slm_err *err)
 {
     struct norm_step *st = slm_tok_add_norm(t, NORM_REPLACE);
-    struct dec_step *a = slm_tok_add_dec(t, DEC_REPLACE), *b = slm_tok_add_dec(t, DEC_BYTE_FALLBACK);
+    struct dec_step *a = slm_tok_add_dec(t, DEC_REPLACE),
+                    *b = slm_tok_add_dec(t, DEC_BYTE_FALLBACK);
     if (!st || !a || !b)
         return slm_fail_mem(err, "a tokenizer", 0);
     st->a = a->b = (struct slm_tok_str){" ", 1};
@@ -145,16 +151,19 @@ static int open_gpt2(slm_tokenizer *t, const struct slm_tok_spec *s, slm_err *er
         pre = "gemma4";
     const struct pre_row *row = slm_pre_find(pre ? pre : "gpt-2");
     if (!row)
-        return slm_fail(err, SLM_E_UNSUPPORTED, "%s: tokenizer.ggml.pre: '%.60s' is not known", t->name, pre);
+        return slm_fail(err, SLM_E_UNSUPPORTED, "%s: tokenizer.ggml.pre: '%.60s' is not known",
+                        t->name, pre);
     if (!pre)
-        slm_log(t->rt, SLM_LOG_WARN, "%s: tokenizer.ggml.pre is missing: text is split as GPT-2 does", t->name);
+        slm_log(t->rt, SLM_LOG_WARN,
+                "%s: tokenizer.ggml.pre is missing: text is split as GPT-2 does", t->name);
     bool neox = arch_is(s, "stablelm") || arch_is(s, "gptneox");
     bool nfc = row->flags & PRE_ROW_NFC || (neox && (!pre || !strcmp(pre, "olmo")));
     t->pre_name = row->name;
     settle_types(t);
     t->bpe.ignore_merges = row->flags & PRE_ROW_IGNORE_MERGES;
     t->add_bos = on(s->add_bos, row->flags & PRE_ROW_ADD_BOS);
-    t->add_eos = on(s->add_eos, false) || (row->flags & PRE_ROW_ADD_SEP && on(s->add_sep, true));
+    t->add_eos =
+        on(s->add_eos, false) || (row->flags & PRE_ROW_ADD_SEP && on(s->add_sep, true));
     if (nfc && !slm_tok_add_norm(t, NORM_NFC))
         return slm_fail_mem(err, "a tokenizer", 0);
     int n = 0, rc;
@@ -181,10 +190,10 @@ static int open_gpt2(slm_tokenizer *t, const struct slm_tok_spec *s, slm_err *er
     return rc ? rc : add_types(t, neox, err);
 }
 
-/* --- llama (SentencePiece BPE) and t5 (unigram) ----------------------------------------------------------- */
+/* --- llama (SentencePiece BPE) and t5 (unigram) --- */
 
-/* Some converters write Gemma's user-defined pieces, which stand in front of the bytes, as plain
- * pieces of score 0. No merges lead to most of them, so they must be found as a whole. */
+/* Some converters write Gemma's user-defined pieces, which stand in front of the bytes, as
+ * plain pieces of score 0. No merges lead to most of them, so they must be found as a whole. */
 static void gemma_types(slm_tokenizer *t, const struct slm_tok_spec *s)
 {
     if (!arch_is(s, "gemma"))
@@ -203,7 +212,8 @@ static void phi3_strip(slm_tokenizer *t, const struct slm_tok_spec *s)
         struct added *a = &t->added[i];
         a->rstrip = true;
         for (int k = 0; k < 3; k++)
-            a->rstrip &= a->text.n != strlen(plain[k]) || memcmp(a->text.s, plain[k], a->text.n) != 0;
+            a->rstrip &=
+                a->text.n != strlen(plain[k]) || memcmp(a->text.s, plain[k], a->text.n) != 0;
     }
 }
 
@@ -212,7 +222,8 @@ static void phi3_strip(slm_tokenizer *t, const struct slm_tok_spec *s)
 static int user_tokens(slm_tokenizer *t, bool dummy, slm_err *err)
 {
     for (int i = 0; i < t->n && dummy; i++) {
-        if (t->type[i] != SLM_TOKEN_USER || memmem(t->piece[i].s, t->piece[i].n, SLM_MARK, SLM_MARK_LEN))
+        if (t->type[i] != SLM_TOKEN_USER ||
+            memmem(t->piece[i].s, t->piece[i].n, SLM_MARK, SLM_MARK_LEN))
             continue;
         if (t->piece[i].n > 5 && !memcmp(t->piece[i].s, "[PAD", 4)) {
             t->type[i] = SLM_TOKEN_UNUSED;
@@ -244,7 +255,8 @@ static int open_spm(slm_tokenizer *t, const struct slm_tok_spec *s, bool unigram
     int rc = 0;
     if (s->charsmap && s->n_charsmap) {
         st->map = slm_arena_alloc(&t->arena, sizeof *st->map);
-        rc = st->map ? slm_charsmap_init(st->map, &t->arena, s->charsmap, s->n_charsmap, t->name, err)
+        rc = st->map ? slm_charsmap_init(st->map, &t->arena, s->charsmap, s->n_charsmap,
+                                         t->name, err)
                      : slm_fail_mem(err, "a charsmap", s->n_charsmap);
     }
     gemma_types(t, s);
@@ -260,15 +272,15 @@ static int open_spm(slm_tokenizer *t, const struct slm_tok_spec *s, bool unigram
     return rc ? rc : slm_tok_spm_decoder(t, dummy, st->extra_spaces, err);
 }
 
-/* --- bert ---------------------------------------------------------------------------------------------------- */
+/* --- bert --- */
 
 /* GGUF marks the starts of words and leaves continuations bare; WordPiece does the opposite. */
 static int bert_pieces(slm_tokenizer *t, slm_err *err)
 {
     for (int i = 0; i < t->n; i++) {
         struct slm_tok_str p = t->piece[i];
-        bool named = t->type[i] != SLM_TOKEN_NORMAL ||
-                     (p.n > 2 && p.s[0] == '[' && p.s[p.n - 1] == ']');
+        bool named =
+            t->type[i] != SLM_TOKEN_NORMAL || (p.n > 2 && p.s[0] == '[' && p.s[p.n - 1] == ']');
         if (named || !p.n)
             continue;
         if (p.n > SLM_MARK_LEN && !memcmp(p.s, SLM_MARK, SLM_MARK_LEN)) {
@@ -334,11 +346,12 @@ static int open_model(slm_tokenizer *t, const struct slm_tok_spec *s, slm_err *e
         return open_gpt2(t, s, err);
     if (!strcmp(s->model, "bert"))
         return open_bert(t, s, err);
-    return slm_fail(err, SLM_E_UNSUPPORTED, "%s: tokenizer.ggml.model: '%.60s' is not supported", t->name,
-                    s->model);
+    return slm_fail(err, SLM_E_UNSUPPORTED,
+                    "%s: tokenizer.ggml.model: '%.60s' is not supported", t->name, s->model);
 }
 
-int slm_tok_new_gguf(slm_tokenizer **out, slm_runtime *rt, const struct slm_tok_spec *spec, slm_err *err)
+int slm_tok_new_gguf(slm_tokenizer **out, slm_runtime *rt, const struct slm_tok_spec *spec,
+                     slm_err *err)
 {
     slm_tokenizer *t = NULL;
     int rc = slm_tok_begin(&t, rt, spec->name, err);

@@ -1,12 +1,13 @@
-/* tokenizer.json: the model, its vocabulary and the added tokens; the steps around the model are in
- * tok_json_steps.c. A part of the schema that is not supported is an error that names it, since
- * passing over it would give other ids in silence. */
+/* tokenizer.json: the model, its vocabulary and the added tokens; the steps around the model
+ * are in tok_json_steps.c. A part of the schema that is not supported is an error that names
+ * it, since passing over it would give other ids in silence. */
 #include "text/tok.h"
 #include "text/tok_json.h"
 
 #include <string.h>
 
-/* Ids may leave gaps (files whose vocabulary was cut), but not so that a small file makes big tables. */
+/* Ids may leave gaps (files whose vocabulary was cut), but not so that a small file makes big
+ * tables. */
 static bool id_ok(int64_t id, size_t count)
 {
     return id >= 0 && (uint64_t)id < 4 * (uint64_t)count + 262144;
@@ -19,16 +20,18 @@ struct slm_tok_str slm_tok_json_str(const slm_json *obj, const char *key)
     return s;
 }
 
-static int token_of(slm_tokenizer *t, const slm_json *model, const char *key, int32_t *id, slm_err *err)
+static int token_of(slm_tokenizer *t, const slm_json *model, const char *key, int32_t *id,
+                    slm_err *err)
 {
     struct slm_tok_str s = slm_tok_json_str(model, key);
     *id = -1;
     if (!s.s)
         return 0;
     *id = slm_strmap_find(&t->by_piece, s.s, s.n);
-    return *id >= 0 ? 0
-                    : slm_fail(err, SLM_E_FORMAT, "%s: model: %s '%.*s' is not in the vocabulary", t->name,
-                               key, (int)s.n, s.s);
+    return *id >= 0
+               ? 0
+               : slm_fail(err, SLM_E_FORMAT, "%s: model: %s '%.*s' is not in the vocabulary",
+                          t->name, key, (int)s.n, s.s);
 }
 
 /* Ids of the vocabulary, and as many behind it as there are added tokens. */
@@ -43,7 +46,8 @@ static int table_size(const char *name, const slm_json *vocab, const slm_json *a
         for (void *it = slm_json_first(vocab); it; it = slm_json_next(vocab, it)) {
             id = slm_json_int(slm_json_value(it), -1);
             if (!id_ok(id, count))
-                return slm_fail(err, SLM_E_FORMAT, "%s: model: vocab: id of '%.60s' is out of range", name,
+                return slm_fail(err, SLM_E_FORMAT,
+                                "%s: model: vocab: id of '%.60s' is out of range", name,
                                 slm_json_key(it, NULL));
             top = id > top ? id : top;
         }
@@ -60,7 +64,8 @@ static int read_vocab(slm_tokenizer *t, const slm_json *vocab, slm_err *err)
         s.s = slm_json_key(it, &s.n);
         int32_t id = (int32_t)slm_json_int(slm_json_value(it), -1);
         if (t->piece[id].s)
-            return slm_fail(err, SLM_E_FORMAT, "%s: model: vocab: id %d occurs twice", t->name, (int)id);
+            return slm_fail(err, SLM_E_FORMAT, "%s: model: vocab: id %d occurs twice", t->name,
+                            (int)id);
         t->piece[id] = slm_tok_dup(t, s.s, s.n);
         if (!t->piece[id].s)
             return slm_fail_mem(err, "a vocabulary", s.n);
@@ -84,7 +89,8 @@ static int read_merge(slm_tokenizer *t, const slm_json *m, uint32_t i, slm_err *
         }
     }
     if (!a.s || !b.s)
-        return slm_fail(err, SLM_E_FORMAT, "%s: model: merge %u is no pair of tokens", t->name, i);
+        return slm_fail(err, SLM_E_FORMAT, "%s: model: merge %u is no pair of tokens", t->name,
+                        i);
     return slm_bpe_add_merge(t, a, b, i, err);
 }
 
@@ -143,8 +149,9 @@ static int read_unigram(slm_tokenizer *t, const slm_json *model, slm_err *err)
         struct slm_tok_str s = {NULL, 0};
         s.s = slm_json_str(slm_json_at(row, 0), &s.n);
         if (slm_json_count(row) != 2 || !s.s || !slm_json_is_num(slm_json_at(row, 1)))
-            return slm_fail(err, SLM_E_FORMAT, "%s: model: vocab: entry %zu is no piece with its score",
-                            t->name, i);
+            return slm_fail(err, SLM_E_FORMAT,
+                            "%s: model: vocab: entry %zu is no piece with its score", t->name,
+                            i);
         t->piece[i] = slm_tok_dup(t, s.s, s.n);
         if (!t->piece[i].s)
             return slm_fail_mem(err, "a vocabulary", s.n);
@@ -156,7 +163,8 @@ static int read_unigram(slm_tokenizer *t, const slm_json *model, slm_err *err)
     }
     int64_t unk = slm_json_int(slm_json_find(model, "unk_id"), -1);
     if (unk >= (int64_t)slm_json_count(vocab) || unk < -1)
-        return slm_fail(err, SLM_E_FORMAT, "%s: model: unk_id %lld is outside of the vocabulary", t->name,
+        return slm_fail(err, SLM_E_FORMAT,
+                        "%s: model: unk_id %lld is outside of the vocabulary", t->name,
                         (long long)unk);
     u->unk = t->named[SLM_TOK_UNK] = (int32_t)unk;
     u->byte_fallback = slm_json_bool(slm_json_find(model, "byte_fallback"), false);
@@ -179,7 +187,8 @@ static int read_wordpiece(slm_tokenizer *t, const slm_json *model, bool level, s
     struct slm_tok_str pre = slm_tok_json_str(model, "continuing_subword_prefix");
     int64_t max = slm_json_int(slm_json_find(model, "max_input_chars_per_word"), 100);
     if (!rc && (pre.n > 64 || max < 0 || max > 100000))
-        rc = slm_fail(err, SLM_E_UNSUPPORTED, "%s: model: prefix or word length out of range", t->name);
+        rc = slm_fail(err, SLM_E_UNSUPPORTED, "%s: model: prefix or word length out of range",
+                      t->name);
     w->prefix = pre.s ? slm_tok_dup(t, pre.s, pre.n) : (struct slm_tok_str){"##", 2};
     w->max_chars = (int)max;
     for (int i = 0; i < t->n; i++)
@@ -189,7 +198,8 @@ static int read_wordpiece(slm_tokenizer *t, const slm_json *model, bool level, s
 
 static int read_model(slm_tokenizer *t, const slm_json *root, slm_err *err)
 {
-    const slm_json *model = slm_json_find(root, "model"), *vocab = slm_json_find(model, "vocab");
+    const slm_json *model = slm_json_find(root, "model"),
+                   *vocab = slm_json_find(model, "vocab");
     const slm_json *added = slm_json_find(root, "added_tokens");
     const char *type = slm_json_str(slm_json_find(model, "type"), NULL);
     bool list = slm_json_is(vocab, SLM_JSON_ARRAY);
@@ -202,7 +212,8 @@ static int read_model(slm_tokenizer *t, const slm_json *root, slm_err *err)
     if (!unigram && !bpe && !level && !piece)
         return slm_fail(err, SLM_E_UNSUPPORTED, "%s: model: type '%.40s'", t->name, type);
     if (unigram != list)
-        return slm_fail(err, SLM_E_FORMAT, "%s: model: vocab is not of type '%s'", t->name, type);
+        return slm_fail(err, SLM_E_FORMAT, "%s: model: vocab is not of type '%s'", t->name,
+                        type);
     size_t n = 0;
     int rc = table_size(t->name, vocab, added, &n, err);
     rc = rc ? rc : slm_tok_tables(t, n, err);
@@ -214,8 +225,8 @@ static int read_model(slm_tokenizer *t, const slm_json *root, slm_err *err)
     return rc;
 }
 
-/* The library goes by spelling: an added token that the model has keeps the model's id, others are
- * numbered on from the size of the vocabulary, whatever the file says. */
+/* The library goes by spelling: an added token that the model has keeps the model's id, others
+ * are numbered on from the size of the vocabulary, whatever the file says. */
 static int32_t added_id(const slm_tokenizer *t, struct slm_tok_str s, int32_t *next)
 {
     for (int i = 0; i < t->n_added; i++) {
@@ -233,10 +244,12 @@ static int read_added(slm_tokenizer *t, const slm_json *list, size_t vocab, slm_
         const slm_json *o = slm_json_at(list, i);
         struct slm_tok_str s = slm_tok_json_str(o, "content");
         if (!s.s)
-            return slm_fail(err, SLM_E_FORMAT, "%s: added_tokens: entry %zu has no content", t->name, i);
+            return slm_fail(err, SLM_E_FORMAT, "%s: added_tokens: entry %zu has no content",
+                            t->name, i);
         int32_t id = added_id(t, s, &next);
         if (slm_json_int(slm_json_find(o, "id"), -1) < 0)
-            return slm_fail(err, SLM_E_FORMAT, "%s: added_tokens: entry %zu has no id", t->name, i);
+            return slm_fail(err, SLM_E_FORMAT, "%s: added_tokens: entry %zu has no id", t->name,
+                            i);
         struct added *a = slm_tok_add_added(t, s.s, s.n, id, err);
         if (!a)
             return SLM_E_NOMEM;
@@ -278,7 +291,8 @@ static int settle_bytes(slm_tokenizer *t, slm_err *err)
         t->pre[i].map = t->pre[i].kind == PRE_BYTES;
         n_bytes += t->pre[i].map;
     }
-    bool direct = t->kind == MODEL_BPE && last && last->map && n_bytes == 1 && !b->prefix.n && !b->suffix.n;
+    bool direct = t->kind == MODEL_BPE && last && last->map && n_bytes == 1 && !b->prefix.n &&
+                  !b->suffix.n;
     for (int i = 0; direct && i < 256; i++) {
         char c[4];
         size_t n = (size_t)slm_utf8_put(c, slm_byte_char((uint8_t)i));
@@ -312,8 +326,8 @@ static int open_root(slm_tokenizer *t, const slm_json *root, slm_err *err)
     return rc;
 }
 
-int slm_tok_open_json(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t n, const char *name,
-                      slm_err *err)
+int slm_tok_open_json(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t n,
+                      const char *name, slm_err *err)
 {
     slm_tokenizer *t = NULL;
     slm_json *root = NULL;

@@ -27,14 +27,15 @@ static bool is_ranks(const char *s, size_t n)
     return digits && (i == n || s[i] == '\n' || s[i] == '\r');
 }
 
-int slm_tok_open_mem(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t n, const char *name,
-                     slm_err *err)
+int slm_tok_open_mem(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t n,
+                     const char *name, slm_err *err)
 {
     *out = NULL;
     if (!n)
         return slm_fail(err, SLM_E_FORMAT, "%s: an empty file is no tokenizer", name);
     if (n > FILE_MAX)
-        return slm_fail(err, SLM_E_LIMIT, "%s: %zu bytes are too many for a tokenizer", name, n);
+        return slm_fail(err, SLM_E_LIMIT, "%s: %zu bytes are too many for a tokenizer", name,
+                        n);
     if (is_json(s, n)) /* tokenizer.json or tekken.json */
         return slm_tok_open_json(out, rt, s, n, name, err);
     if (is_ranks(s, n))

@@ -1,13 +1,13 @@
-/* Rank files: tiktoken's ("base64 rank" a line) and tekken.json. A token's bytes merge in the order
- * of their ranks. A tiktoken file says nothing of its pattern and special tokens; these are told
- * from the number of ranks and the file's name, as the models' own code has them. */
+/* Rank files: tiktoken's ("base64 rank" a line) and tekken.json. A token's bytes merge in the
+ * order of their ranks. A tiktoken file says nothing of its pattern and special tokens; these
+ * are told from the number of ranks and the file's name, as the models' own code has them. */
 #include "text/tok.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* One known rank file: how many ranks, a part of its name (NULL: any), how it splits, and its special
- * tokens: ids from `first` on, ended by NULL; "" leaves an id out. */
+/* One known rank file: how many ranks, a part of its name (NULL: any), how it splits, and its
+ * special tokens: ids from `first` on, ended by NULL; "" leaves an id out. */
 struct known {
     int ranks;
     const char *part;
@@ -15,38 +15,78 @@ struct known {
     bool nfc;
     int first;
     const char *const *special;
-    const char *many;       /* printf form for `n_many` more */
+    const char *many; /* printf form for `n_many` more */
     int from_many, n_many;
     const char *bos, *eos;
 };
 
-static const char *const llama3[] = {
-    "<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>", "<|reserved_special_token_1|>",
-    "<|finetune_right_pad_id|>", "<|reserved_special_token_2|>", "<|start_header_id|>",
-    "<|end_header_id|>", "<|eom_id|>", "<|eot_id|>", "<|python_tag|>", NULL};
-static const char *const cl100k[] = {
-    "", "<|endoftext|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "", "", "", "", "", "", "",
-    "", "", "", "", "", "", "", "", "<|endofprompt|>", NULL};
-static const char *const arcade[] = {
-    "<|reg_extra|>", "<|endoftext|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>",
-    "<gh_stars>", "<filename>", "<issue_start>", "<issue_comment>", "<issue_closed>", "<jupyter_start>",
-    "<jupyter_text>", "<jupyter_code>", "<jupyter_output>", "<empty_output>", "<commit_before>",
-    "<commit_msg>", "<commit_after>", "<reponame>", "<|endofprompt|>", "<|im_start|>", "<|im_end|>",
-    "<|pause|>", "<|reg0|>", "<|reg1|>", "<|reg2|>", "<|reg3|>", "<|reg4|>", "<|reg5|>", "<|reg6|>",
-    "<|reg7|>", "<|extra0|>", NULL};
+static const char *const llama3[] = {"<|begin_of_text|>",
+                                     "<|end_of_text|>",
+                                     "<|reserved_special_token_0|>",
+                                     "<|reserved_special_token_1|>",
+                                     "<|finetune_right_pad_id|>",
+                                     "<|reserved_special_token_2|>",
+                                     "<|start_header_id|>",
+                                     "<|end_header_id|>",
+                                     "<|eom_id|>",
+                                     "<|eot_id|>",
+                                     "<|python_tag|>",
+                                     NULL};
+static const char *const cl100k[] = {"",
+                                     "<|endoftext|>",
+                                     "<|fim_prefix|>",
+                                     "<|fim_middle|>",
+                                     "<|fim_suffix|>",
+                                     "",
+                                     "",
+                                     "",
+                                     "",
+                                     "",
+                                     "",
+                                     "",
+                                     "",
+                                     "",
+                                     "",
+                                     "",
+                                     "",
+                                     "",
+                                     "",
+                                     "",
+                                     "<|endofprompt|>",
+                                     NULL};
+static const char *const arcade[] = {"<|reg_extra|>",    "<|endoftext|>",
+                                     "<|fim_prefix|>",   "<|fim_middle|>",
+                                     "<|fim_suffix|>",   "<|fim_pad|>",
+                                     "<gh_stars>",       "<filename>",
+                                     "<issue_start>",    "<issue_comment>",
+                                     "<issue_closed>",   "<jupyter_start>",
+                                     "<jupyter_text>",   "<jupyter_code>",
+                                     "<jupyter_output>", "<empty_output>",
+                                     "<commit_before>",  "<commit_msg>",
+                                     "<commit_after>",   "<reponame>",
+                                     "<|endofprompt|>",  "<|im_start|>",
+                                     "<|im_end|>",       "<|pause|>",
+                                     "<|reg0|>",         "<|reg1|>",
+                                     "<|reg2|>",         "<|reg3|>",
+                                     "<|reg4|>",         "<|reg5|>",
+                                     "<|reg6|>",         "<|reg7|>",
+                                     "<|extra0|>",       NULL};
 static const char *const o200k[] = {
-    "", "<|endoftext|>", "", "", "", "", "", "", "", "", "", "", "", "", "", "", "", "", "", "",
-    "<|endofprompt|>", NULL};
+    "", "<|endoftext|>",   "",  "", "", "", "", "", "", "", "", "", "", "", "", "", "", "", "",
+    "", "<|endofprompt|>", NULL};
 static const char *const qwen[] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>", NULL};
 static const char *const end_only[] = {"<|endoftext|>", NULL};
 
 static const struct known table[] = {
-    {128000, NULL, slm_pattern_llama3, false, 128000, llama3, "<|reserved_special_token_%d|>", 3, 245,
-     "<|begin_of_text|>", "<|end_of_text|>"},
-    {100256, "arcade", slm_pattern_qwen2, true, 100256, arcade, NULL, 0, 0, NULL, "<|endoftext|>"},
-    {100256, NULL, slm_pattern_llama3, false, 100256, cl100k, NULL, 0, 0, NULL, "<|endoftext|>"},
+    {128000, NULL, slm_pattern_llama3, false, 128000, llama3, "<|reserved_special_token_%d|>",
+     3, 245, "<|begin_of_text|>", "<|end_of_text|>"},
+    {100256, "arcade", slm_pattern_qwen2, true, 100256, arcade, NULL, 0, 0, NULL,
+     "<|endoftext|>"},
+    {100256, NULL, slm_pattern_llama3, false, 100256, cl100k, NULL, 0, 0, NULL,
+     "<|endoftext|>"},
     {199998, NULL, slm_pattern_o200k, false, 199998, o200k, NULL, 0, 0, NULL, "<|endoftext|>"},
-    {151643, NULL, slm_pattern_qwen2, true, 151643, qwen, "<|extra_%d|>", 0, 205, NULL, "<|endoftext|>"},
+    {151643, NULL, slm_pattern_qwen2, true, 151643, qwen, "<|extra_%d|>", 0, 205, NULL,
+     "<|endoftext|>"},
     {50256, NULL, slm_pattern_gpt2, false, 50256, end_only, NULL, 0, 0, NULL, "<|endoftext|>"},
     {50280, NULL, slm_pattern_gpt2, false, 50256, end_only, NULL, 0, 0, NULL, "<|endoftext|>"},
 };
@@ -64,9 +104,12 @@ static const struct known *known(const char *name, int ranks)
 /* Splits by name alone, for files that were cut or trained anew. */
 static const struct known *known_by_name(const char *name)
 {
-    static const struct { const char *part; int row; } parts[] = {
-        {"o200k", 3}, {"qwen", 4}, {"gpt2", 5}, {"r50k", 5}, {"p50k", 5}, {"arcade", 1}, {"cl100k", 2},
-        {"tokenizer.model", 0},
+    static const struct {
+        const char *part;
+        int row;
+    } parts[] = {
+        {"o200k", 3}, {"qwen", 4},   {"gpt2", 5},   {"r50k", 5},
+        {"p50k", 5},  {"arcade", 1}, {"cl100k", 2}, {"tokenizer.model", 0},
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (strstr(slm_path_base(name), parts[i].part))
@@ -104,7 +147,8 @@ static int finish_ranks(slm_tokenizer *t, slm_err *err)
         slm_buf_reset(&b);
         slm_bytes_to_chars(&b, t->raw[i].s, t->raw[i].n);
         t->piece[i] = slm_tok_dup(t, b.s, b.n);
-        rc = t->piece[i].s ? slm_buf_check(&b, "tokens", err) : slm_fail_mem(err, "tokens", b.n);
+        rc =
+            t->piece[i].s ? slm_buf_check(&b, "tokens", err) : slm_fail_mem(err, "tokens", b.n);
     }
     slm_buf_release(&b);
     rc = rc ? rc : slm_tok_index(t, false, err);
@@ -116,7 +160,8 @@ static int finish_ranks(slm_tokenizer *t, slm_err *err)
 static int put_rank(slm_tokenizer *t, int64_t id, const struct slm_buf *bytes, slm_err *err)
 {
     if (id < 0 || id >= t->n || t->raw[id].s || !bytes->n)
-        return slm_fail(err, SLM_E_FORMAT, "%s: rank %lld is empty, out of range or there twice", t->name,
+        return slm_fail(err, SLM_E_FORMAT,
+                        "%s: rank %lld is empty, out of range or there twice", t->name,
                         (long long)id);
     t->raw[id] = slm_tok_dup(t, bytes->s, bytes->n);
     t->piece[id] = t->raw[id];
@@ -154,7 +199,8 @@ static int read_ranks(slm_tokenizer *t, const char *s, size_t n, slm_err *err)
             continue; /* the counting pass has judged these */
         slm_buf_reset(&b);
         if (!slm_base64_put(&b, b64.s, b64.n))
-            rc = slm_fail(err, SLM_E_FORMAT, "%s: rank %lld: no base64", t->name, (long long)rank);
+            rc = slm_fail(err, SLM_E_FORMAT, "%s: rank %lld: no base64", t->name,
+                          (long long)rank);
         rc = rc ? rc : slm_buf_check(&b, "tokens", err);
         rc = rc ? rc : put_rank(t, rank, &b, err);
     }
@@ -163,7 +209,8 @@ static int read_ranks(slm_tokenizer *t, const char *s, size_t n, slm_err *err)
 }
 
 /* Counts the lines; each must be well formed, and ranks may not leave big gaps. */
-static int count_ranks(const char *name, const char *s, size_t n, size_t *count, int64_t *top, slm_err *err)
+static int count_ranks(const char *name, const char *s, size_t n, size_t *count, int64_t *top,
+                       slm_err *err)
 {
     *count = 0;
     *top = -1;
@@ -173,12 +220,14 @@ static int count_ranks(const char *name, const char *s, size_t n, size_t *count,
         const char *from = p;
         p = line(p, end, &b64, &rank);
         if (rank < 0 && p - from > 2)
-            return slm_fail(err, SLM_E_FORMAT, "%s: line %zu is no token with its rank", name, *count + 1);
+            return slm_fail(err, SLM_E_FORMAT, "%s: line %zu is no token with its rank", name,
+                            *count + 1);
         *count += rank >= 0;
         *top = rank > *top ? rank : *top;
     }
     if (!*count || *top >= (int64_t)(*count + 65536))
-        return slm_fail(err, SLM_E_FORMAT, "%s: ranks up to %lld on %zu lines", name, (long long)*top, *count);
+        return slm_fail(err, SLM_E_FORMAT, "%s: ranks up to %lld on %zu lines", name,
+                        (long long)*top, *count);
     return 0;
 }
 
@@ -192,7 +241,8 @@ static int build(slm_tokenizer *t, const char *s, size_t n, slm_err *err)
     const struct known *exact = known(t->name, (int)count);
     const struct known *k = exact ? exact : known_by_name(t->name);
     if (!k) {
-        slm_log(t->rt, SLM_LOG_WARN, "%s: an unknown list of %zu ranks, split as cl100k does", t->name, count);
+        slm_log(t->rt, SLM_LOG_WARN, "%s: an unknown list of %zu ranks, split as cl100k does",
+                t->name, count);
         k = &table[2];
     }
     int specials = 0, base = exact ? k->first : (int)top + 1;
@@ -211,7 +261,8 @@ static int build(slm_tokenizer *t, const char *s, size_t n, slm_err *err)
         rc = put_special(t, base + i, k->special[i], err);
     for (int i = 0; i < k->n_many && !rc; i++) {
         char name[48];
-        snprintf(name, sizeof name, k->many[2] == 'r' ? "<|reserved_special_token_%d|>" : "<|extra_%d|>",
+        snprintf(name, sizeof name,
+                 k->many[2] == 'r' ? "<|reserved_special_token_%d|>" : "<|extra_%d|>",
                  k->from_many + i);
         rc = put_special(t, base + specials + i, name, err);
     }
@@ -237,13 +288,30 @@ int slm_tok_open_tiktoken(slm_tokenizer **out, slm_runtime *rt, const char *s, s
     return rc;
 }
 
-/* --- tekken.json ------------------------------------------------------------------------------------ */
+/* --- tekken.json --- */
 
 /* Control tokens of tekken files that do not list their own. */
 static const char *const tekken_default[] = {
-    "<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]",
-    "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[TOOL_CALLS]", "[IMG]", "<pad>", "[IMG_BREAK]", "[IMG_END]",
-    "[PREFIX]", "[MIDDLE]", "[SUFFIX]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[TOOL_CONTENT]",
+    "<unk>",
+    "<s>",
+    "</s>",
+    "[INST]",
+    "[/INST]",
+    "[AVAILABLE_TOOLS]",
+    "[/AVAILABLE_TOOLS]",
+    "[TOOL_RESULTS]",
+    "[/TOOL_RESULTS]",
+    "[TOOL_CALLS]",
+    "[IMG]",
+    "<pad>",
+    "[IMG_BREAK]",
+    "[IMG_END]",
+    "[PREFIX]",
+    "[MIDDLE]",
+    "[SUFFIX]",
+    "[SYSTEM_PROMPT]",
+    "[/SYSTEM_PROMPT]",
+    "[TOOL_CONTENT]",
 };
 
 static int tekken_special(slm_tokenizer *t, const slm_json *list, int specials, slm_err *err)
@@ -288,14 +356,16 @@ static int tekken_vocab(slm_tokenizer *t, const slm_json *vocab, int specials, s
 
 int slm_tok_read_tekken(slm_tokenizer *t, const slm_json *root, slm_err *err)
 {
-    const slm_json *config = slm_json_find(root, "config"), *vocab = slm_json_find(root, "vocab");
+    const slm_json *config = slm_json_find(root, "config"),
+                   *vocab = slm_json_find(root, "vocab");
     size_t plen = 0, count = slm_json_count(vocab);
     const char *pattern = slm_json_str(slm_json_find(config, "pattern"), &plen);
     int64_t size = slm_json_int(slm_json_find(config, "default_vocab_size"), -1);
     int64_t specials = slm_json_int(slm_json_find(config, "default_num_special_tokens"), -1);
     if (!pattern || specials < 3 || specials > 100000 || size <= specials ||
         (uint64_t)(size - specials) > count)
-        return slm_fail(err, SLM_E_FORMAT, "%s: config: pattern or sizes are missing or wrong", t->name);
+        return slm_fail(err, SLM_E_FORMAT, "%s: config: pattern or sizes are missing or wrong",
+                        t->name);
     const slm_json *list = slm_json_find(root, "special_tokens");
     t->source = FROM_TEKKEN;
     int rc = slm_tok_tables(t, (size_t)size, err);
@@ -304,7 +374,9 @@ int slm_tok_read_tekken(slm_tokenizer *t, const slm_json *root, slm_err *err)
     t->bpe.bytes = true;
     rc = rc ? rc : slm_tok_add_pattern(t, pattern, plen, err);
     rc = rc ? rc : finish_ranks(t, err);
-    rc = rc ? rc : tekken_special(t, slm_json_is(list, SLM_JSON_ARRAY) ? list : NULL, (int)specials, err);
+    rc = rc ? rc
+            : tekken_special(t, slm_json_is(list, SLM_JSON_ARRAY) ? list : NULL, (int)specials,
+                             err);
     if (!rc && !slm_tok_add_dec(t, DEC_BYTES))
         rc = SLM_E_INTERNAL;
     t->named[SLM_TOK_UNK] = 0;

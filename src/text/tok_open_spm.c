@@ -1,5 +1,5 @@
-/* SentencePiece's .model: a protobuf message, read by a small reader of our own. Fields we do not
- * know are skipped by their wire type; every length is checked against what is left. */
+/* SentencePiece's .model: a protobuf message, read by a small reader of our own. Fields we do
+ * not know are skipped by their wire type; every length is checked against what is left. */
 #include "text/tok.h"
 #include "text/tok_spm.h"
 
@@ -11,8 +11,8 @@ struct pb {
 };
 struct field {
     uint32_t number;
-    int wire;           /* 0 varint, 1 eight bytes, 2 bytes, 5 four bytes */
-    uint64_t value;     /* varint and fixed */
+    int wire;       /* 0 varint, 1 eight bytes, 2 bytes, 5 four bytes */
+    uint64_t value; /* varint and fixed */
     struct pb bytes;
 };
 
@@ -150,9 +150,11 @@ static int scan(slm_tokenizer *t, struct spm *m, struct pb b, slm_err *err)
     if (!m->has_trainer || !m->has_norm)
         return bad(t, m->has_trainer ? "no normalizer_spec" : "no trainer_spec", err);
     if (m->model_type != 1 && m->model_type != 2)
-        return slm_fail(err, SLM_E_UNSUPPORTED, "%s: SentencePiece model: model_type %llu%s", t->name,
-                        (unsigned long long)m->model_type,
-                        m->model_type == 3 ? " (WORD)" : m->model_type == 4 ? " (CHAR)" : "");
+        return slm_fail(err, SLM_E_UNSUPPORTED, "%s: SentencePiece model: model_type %llu%s",
+                        t->name, (unsigned long long)m->model_type,
+                        m->model_type == 3   ? " (WORD)"
+                        : m->model_type == 4 ? " (CHAR)"
+                                             : "");
     return 0;
 }
 
@@ -162,7 +164,10 @@ static int read_piece(slm_tokenizer *t, int id, struct pb b, slm_err *err)
     int rc;
     struct slm_tok_str s = {"", 0};
     uint64_t type = SLM_TOKEN_NORMAL;
-    union { uint32_t u; float f; } score = {0};
+    union {
+        uint32_t u;
+        float f;
+    } score = {0};
     while ((rc = next(&b, &f)) > 0) {
         if (f.number == 1 && f.wire == 2)
             s = text(&f);
@@ -172,7 +177,8 @@ static int read_piece(slm_tokenizer *t, int id, struct pb b, slm_err *err)
             type = f.value;
     }
     if (rc < 0 || !s.n || type < 1 || type > 6 || !(score.f == score.f))
-        return slm_fail(err, SLM_E_FORMAT, "%s: SentencePiece model: piece %d is malformed", t->name, id);
+        return slm_fail(err, SLM_E_FORMAT, "%s: SentencePiece model: piece %d is malformed",
+                        t->name, id);
     t->piece[id] = slm_tok_dup(t, s.s, s.n);
     if (!t->piece[id].s)
         return slm_fail_mem(err, "pieces", s.n);
@@ -192,7 +198,7 @@ static int read_pieces(slm_tokenizer *t, struct pb b, slm_err *err)
     return rc;
 }
 
-/* --- what SentencePiece needs of any source (also GGUF and llama2.c) ------------------------------- */
+/* --- what SentencePiece needs of any source (also GGUF and llama2.c) --- */
 
 /* User-defined pieces, which the text is searched for before anything else. */
 static int index_user(slm_tokenizer *t, slm_err *err)
@@ -215,7 +221,9 @@ static int index_user(slm_tokenizer *t, slm_err *err)
         t->user_id[n++] = i;
     }
     t->has_user = true;
-    return slm_trie_init(&t->user, &t->arena, keys, n) ? slm_fail_mem(err, "user-defined pieces", n) : 0;
+    return slm_trie_init(&t->user, &t->arena, keys, n)
+               ? slm_fail_mem(err, "user-defined pieces", n)
+               : 0;
 }
 
 static int byte_ids(slm_tokenizer *t, int32_t *ids, bool need, slm_err *err)
@@ -223,14 +231,15 @@ static int byte_ids(slm_tokenizer *t, int32_t *ids, bool need, slm_err *err)
     for (int b = 0; b < 256; b++)
         ids[b] = -1;
     for (int i = 0; i < t->n; i++) {
-        int b = t->type[i] == SLM_TOKEN_BYTE ? slm_byte_piece(t->piece[i].s, t->piece[i].n) : -1;
+        int b =
+            t->type[i] == SLM_TOKEN_BYTE ? slm_byte_piece(t->piece[i].s, t->piece[i].n) : -1;
         if (b >= 0)
             ids[b] = i;
     }
     for (int b = 0; b < 256 && need; b++) {
         if (ids[b] < 0)
-            return slm_fail(err, SLM_E_FORMAT, "%s: byte fallback without a token for byte 0x%02X",
-                            t->name, b);
+            return slm_fail(err, SLM_E_FORMAT,
+                            "%s: byte fallback without a token for byte 0x%02X", t->name, b);
     }
     return 0;
 }
@@ -254,7 +263,8 @@ static int index_unigram(slm_tokenizer *t, slm_err *err)
         any = true;
     }
     return slm_trie_init(&u->trie, &t->arena, keys, (size_t)t->n)
-               ? slm_fail_mem(err, "pieces", (size_t)t->n) : 0;
+               ? slm_fail_mem(err, "pieces", (size_t)t->n)
+               : 0;
 }
 
 int slm_tok_spm_model(slm_tokenizer *t, bool unigram, bool byte_fallback, slm_err *err)
@@ -274,7 +284,8 @@ int slm_tok_spm_model(slm_tokenizer *t, bool unigram, bool byte_fallback, slm_er
     if (rc)
         return rc;
     for (int i = 0; i < t->n; i++)
-        t->bpe.has_unused |= !unigram && t->type[i] == SLM_TOKEN_UNUSED && t->source == FROM_SPM;
+        t->bpe.has_unused |=
+            !unigram && t->type[i] == SLM_TOKEN_UNUSED && t->source == FROM_SPM;
     if (unigram)
         return index_unigram(t, err);
     rc = slm_bpe_from_scores(t, err);
@@ -311,7 +322,8 @@ int slm_tok_spm_decoder(slm_tokenizer *t, bool dummy, bool extra, slm_err *err)
 static int32_t control(const slm_tokenizer *t, struct slm_tok_str name, int type)
 {
     for (int i = 0; i < t->n; i++) {
-        if (t->type[i] == type && t->piece[i].n == name.n && !memcmp(t->piece[i].s, name.s, name.n))
+        if (t->type[i] == type && t->piece[i].n == name.n &&
+            !memcmp(t->piece[i].s, name.s, name.n))
             return i;
     }
     return -1;
@@ -334,7 +346,8 @@ static int build(slm_tokenizer *t, const struct spm *m, slm_err *err)
     t->named[SLM_TOK_BOS] = control(t, m->names[1], SLM_TOKEN_CONTROL);
     t->named[SLM_TOK_EOS] = control(t, m->names[2], SLM_TOKEN_CONTROL);
     t->named[SLM_TOK_PAD] = control(t, m->names[3], SLM_TOKEN_CONTROL);
-    for (int k = SLM_TOK_BOS; k <= SLM_TOK_EOS; k++) { /* Gemma's, where the trainer's do not fit */
+    for (int k = SLM_TOK_BOS; k <= SLM_TOK_EOS;
+         k++) { /* Gemma's, where the trainer's do not fit */
         if (t->named[k] < 0)
             t->named[k] = control(t, others[k], SLM_TOKEN_CONTROL);
     }
@@ -349,7 +362,8 @@ static int build(slm_tokenizer *t, const struct spm *m, slm_err *err)
     int rc = 0;
     if (m->charsmap.n) {
         st->map = slm_arena_alloc(&t->arena, sizeof *st->map);
-        rc = st->map ? slm_charsmap_init(st->map, &t->arena, m->charsmap.p, m->charsmap.n, t->name, err)
+        rc = st->map ? slm_charsmap_init(st->map, &t->arena, m->charsmap.p, m->charsmap.n,
+                                         t->name, err)
                      : slm_fail_mem(err, "a charsmap", m->charsmap.n);
     }
     rc = rc ? rc : slm_tok_spm_model(t, unigram, m->byte_fallback, err);
@@ -360,10 +374,13 @@ static int build(slm_tokenizer *t, const struct spm *m, slm_err *err)
     return rc;
 }
 
-int slm_tok_open_spm(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t n, const char *name,
-                     slm_err *err)
+int slm_tok_open_spm(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t n,
+                     const char *name, slm_err *err)
 {
-    struct spm m = {.model_type = 1, .dummy = true, .extra = true, .escape = true,
+    struct spm m = {.model_type = 1,
+                    .dummy = true,
+                    .extra = true,
+                    .escape = true,
                     .names = {{"<unk>", 5}, {"<s>", 3}, {"</s>", 4}, {"<pad>", 5}}};
     struct pb all = {(const uint8_t *)s, n};
     slm_tokenizer *t = NULL;

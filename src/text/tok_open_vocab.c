@@ -1,10 +1,14 @@
-/* vocab.json + merges.txt: byte-level BPE whose splitting no file tells. config.json's model_type
- * and what the special tokens are say which family it is, and the family how it splits. */
+/* vocab.json + merges.txt: byte-level BPE whose splitting no file tells. config.json's
+ * model_type and what the special tokens are say which family it is, and the family how it
+ * splits. */
 #include "text/tok_dir.h"
 
 #include <string.h>
 
-static bool starts(const char *s, const char *with) { return s && !strncmp(s, with, strlen(with)); }
+static bool starts(const char *s, const char *with)
+{
+    return s && !strncmp(s, with, strlen(with));
+}
 
 /* The row of the GGUF table that a family's vocabulary splits as. */
 static const char *family(const struct tok_facts *f, size_t n)
@@ -36,19 +40,21 @@ static const char *family(const struct tok_facts *f, size_t n)
     return NULL;
 }
 
-static int read_vocab(slm_tokenizer *t, const slm_json *vocab, const struct tok_facts *f, slm_err *err)
+static int read_vocab(slm_tokenizer *t, const slm_json *vocab, const struct tok_facts *f,
+                      slm_err *err)
 {
     size_t count = slm_json_count(vocab) + f->n_added;
     int64_t top = f->top_id;
     for (void *it = slm_json_first(vocab); it; it = slm_json_next(vocab, it)) {
         int64_t id = slm_json_int(slm_json_value(it), -1);
         if (id < 0 || (uint64_t)id >= 4 * (uint64_t)count + 262144)
-            return slm_fail(err, SLM_E_FORMAT, "%s: vocab.json: id of '%.60s' is out of range", t->name,
-                            slm_json_key(it, NULL));
+            return slm_fail(err, SLM_E_FORMAT, "%s: vocab.json: id of '%.60s' is out of range",
+                            t->name, slm_json_key(it, NULL));
         top = id > top ? id : top;
     }
     if (top >= (int64_t)(4 * count + 262144))
-        return slm_fail(err, SLM_E_FORMAT, "%s: added token %lld is out of range", t->name, (long long)top);
+        return slm_fail(err, SLM_E_FORMAT, "%s: added token %lld is out of range", t->name,
+                        (long long)top);
     int rc = slm_tok_tables(t, (size_t)(top + 1), err);
     for (void *it = slm_json_first(vocab); it && !rc; it = slm_json_next(vocab, it)) {
         size_t n = 0;
@@ -77,8 +83,10 @@ static int read_merges(slm_tokenizer *t, const char *s, size_t n, slm_err *err)
             continue;
         const char *sp = memchr(line, ' ', (size_t)(stop - line));
         if (!sp || memchr(sp + 1, ' ', (size_t)(stop - sp - 1)))
-            return slm_fail(err, SLM_E_FORMAT, "%s: merges.txt: merge %u is no pair of tokens", t->name, rank);
-        struct slm_tok_str l = {line, (size_t)(sp - line)}, r = {sp + 1, (size_t)(stop - sp - 1)};
+            return slm_fail(err, SLM_E_FORMAT, "%s: merges.txt: merge %u is no pair of tokens",
+                            t->name, rank);
+        struct slm_tok_str l = {line, (size_t)(sp - line)},
+                           r = {sp + 1, (size_t)(stop - sp - 1)};
         rc = slm_bpe_add_merge(t, l, r, rank++, err);
     }
     return rc;
@@ -89,15 +97,18 @@ static int build(slm_tokenizer *t, const slm_json *vocab, const struct slm_map *
 {
     const char *name = family(f, slm_json_count(vocab));
     if (!name)
-        return slm_fail(err, SLM_E_UNSUPPORTED, "%s: vocab.json without tokenizer.json: how model_type "
-                        "'%.60s' splits is not known", t->name, f->model_type);
+        return slm_fail(err, SLM_E_UNSUPPORTED,
+                        "%s: vocab.json without tokenizer.json: how model_type "
+                        "'%.60s' splits is not known",
+                        t->name, f->model_type);
     const struct pre_row *row = slm_pre_find(name);
     SLM_ASSERT(row);
     int n = 0, rc = read_vocab(t, vocab, f, err);
     while (row->patterns[n])
         n++;
     t->bpe.ignore_merges = row->flags & PRE_ROW_IGNORE_MERGES;
-    bool nfc = row->flags & PRE_ROW_NFC || starts(f->model_type, "stablelm") || starts(f->model_type, "gpt_neox");
+    bool nfc = row->flags & PRE_ROW_NFC || starts(f->model_type, "stablelm") ||
+               starts(f->model_type, "gpt_neox");
     if (!rc && nfc && !slm_tok_add_norm(t, NORM_NFC))
         rc = slm_fail_mem(err, "a tokenizer", 0);
     rc = rc ? rc : slm_tok_byte_level(t, row->patterns, n, err);
@@ -111,8 +122,8 @@ static int build(slm_tokenizer *t, const slm_json *vocab, const struct slm_map *
     return rc;
 }
 
-int slm_tok_open_vocab(slm_tokenizer **out, slm_runtime *rt, const char *dir, const struct tok_facts *f,
-                       slm_err *err)
+int slm_tok_open_vocab(slm_tokenizer **out, slm_runtime *rt, const char *dir,
+                       const struct tok_facts *f, slm_err *err)
 {
     struct slm_buf path;
     struct slm_map merges = {0};

@@ -1,5 +1,5 @@
-/* What every SentencePiece-like source (.model, GGUF "llama" and "t5", llama2.c) shares. The tables
- * must be filled: pieces, scores, types, the unknown token's id. */
+/* What every SentencePiece-like source (.model, GGUF "llama" and "t5", llama2.c) shares. The
+ * tables must be filled: pieces, scores, types, the unknown token's id. */
 #ifndef SLM_TEXT_TOK_SPM_H
 #define SLM_TEXT_TOK_SPM_H
 

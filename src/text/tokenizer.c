@@ -1,5 +1,5 @@
-/* The public face of a tokenizer, and the pipeline that encodes: added tokens part the text, each
- * part is normalised, parted again, split into words, and the words go through the model.
+/* The public face of a tokenizer, and the pipeline that encodes: added tokens part the text,
+ * each part is normalised, parted again, split into words, and the words go through the model.
  *
  * Text that is no UTF-8 is cleaned first (one U+FFFD for each maximal bad part), but for
  * SentencePiece, whose own normaliser reads bytes. */
@@ -137,7 +137,7 @@ int slm_tokenizer_encode(const slm_tokenizer *t, const char *text, size_t n, uns
     return rc;
 }
 
-/* --- facts ---------------------------------------------------------------------------------------- */
+/* --- facts --- */
 
 static bool has(const slm_tokenizer *t, int32_t id)
 {
@@ -195,5 +195,8 @@ int slm_tokenizer_is_eog(const slm_tokenizer *t, int32_t id)
     return id >= 0 && id < t->n && t->eog[id];
 }
 
-int32_t slm_tok_named_id(const slm_tokenizer *t, enum slm_tok_named which) { return t->named[which]; }
+int32_t slm_tok_named_id(const slm_tokenizer *t, enum slm_tok_named which)
+{
+    return t->named[which];
+}
 const char *slm_tok_pre(const slm_tokenizer *t) { return t->pre_name; }

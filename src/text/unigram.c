@@ -1,7 +1,8 @@
-/* The unigram model: the best-scored way to cut a word into pieces, by one forward pass (Viterbi)
- * over byte positions. The two references differ where scores tie or nearly tie, so their
- * arithmetic is kept apart: SentencePiece's sums are float, those of the tokenizers library double;
- * SentencePiece also passes over unused pieces and favours user-defined ones. */
+/* The unigram model: the best-scored way to cut a word into pieces, by one forward pass
+ * (Viterbi) over byte positions. The two references differ where scores tie or nearly tie, so
+ * their arithmetic is kept apart: SentencePiece's sums are float, those of the tokenizers
+ * library double; SentencePiece also passes over unused pieces and favours user-defined ones.
+ */
 #include "text/tok.h"
 
 #include <string.h>
@@ -16,7 +17,8 @@ struct uni_node {
 
 static double store(const struct unigram *u, double v) { return u->spm ? (double)(float)v : v; }
 
-static void reach(const struct unigram *u, struct uni_node *to, double score, int32_t id, size_t from)
+static void reach(const struct unigram *u, struct uni_node *to, double score, int32_t id,
+                  size_t from)
 {
     score = store(u, score);
     if (to->from < 0 || score > to->score) {
@@ -37,14 +39,15 @@ static double piece_score(const slm_tokenizer *t, int32_t id, size_t len)
 }
 
 /* All pieces that start at i. */
-static void extend(const slm_tokenizer *t, struct uni_node *node, const char *s, size_t n, size_t i)
+static void extend(const slm_tokenizer *t, struct uni_node *node, const char *s, size_t n,
+                   size_t i)
 {
     const struct unigram *u = &t->uni;
     double here = node[i].score;
     int32_t cp;
     size_t len = (size_t)slm_utf8_next(s + i, n - i, &cp), k = i;
     bool single = false;
-    for (uint32_t at = 0; k < n && (at = slm_trie_step(&u->trie, at, (uint8_t)s[k])); ) {
+    for (uint32_t at = 0; k < n && (at = slm_trie_step(&u->trie, at, (uint8_t)s[k]));) {
         k++;
         int32_t id = u->trie.node[at].value;
         if (id < 0 || (u->spm && t->type[id] == SLM_TOKEN_UNUSED))
@@ -70,8 +73,10 @@ static int put_unknown(struct enc *e, const char *s, size_t n)
         all = u->fallback[(uint8_t)s[i]] >= 0;
     if (!all) {
         if (u->unk < 0)
-            return slm_fail(e->err, SLM_E_FORMAT, "%s: a character has no token, and there is no "
-                            "unknown token", e->t->name);
+            return slm_fail(e->err, SLM_E_FORMAT,
+                            "%s: a character has no token, and there is no "
+                            "unknown token",
+                            e->t->name);
         return slm_enc_put(e, u->unk);
     }
     int rc = 0;
@@ -80,7 +85,8 @@ static int put_unknown(struct enc *e, const char *s, size_t n)
     return rc;
 }
 
-/* Walks the best path; its nodes' `from` are turned round first, so that it can be read forward. */
+/* Walks the best path; its nodes' `from` are turned round first, so that it can be read
+ * forward. */
 static int put_path(struct enc *e, const char *s, size_t n)
 {
     struct uni_node *node = e->node;

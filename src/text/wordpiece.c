@@ -1,11 +1,12 @@
-/* WordPiece (the longest piece that fits, again and again; a word that cannot be cut is unknown)
- * and WordLevel (a word is a token or unknown), and the table of models. */
+/* WordPiece (the longest piece that fits, again and again; a word that cannot be cut is
+ * unknown) and WordLevel (a word is a token or unknown), and the table of models. */
 #include "text/tok.h"
 
 #include <string.h>
 
 /* The longest piece that is a prefix of s, with the continuation prefix in front when asked. */
-static int32_t longest(const slm_tokenizer *t, const char *s, size_t n, bool inside, size_t *len)
+static int32_t longest(const slm_tokenizer *t, const char *s, size_t n, bool inside,
+                       size_t *len)
 {
     char buf[1024];
     const struct wordpiece *w = &t->wp;
@@ -51,8 +52,8 @@ int slm_wordlevel_word(struct enc *e, const char *s, size_t n)
     if (id < 0)
         id = e->t->wp.unk;
     if (id < 0)
-        return slm_fail(e->err, SLM_E_FORMAT, "%s: a word has no token, and there is no unknown token",
-                        e->t->name);
+        return slm_fail(e->err, SLM_E_FORMAT,
+                        "%s: a word has no token, and there is no unknown token", e->t->name);
     return slm_enc_put(e, id);
 }
 

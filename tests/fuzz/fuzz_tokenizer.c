@@ -1,6 +1,6 @@
 /* Tokenizer files and texts: the first byte chooses the form (0 by its looks, 1 GGUF keys), the
- * second the length of the text at the end. Whatever opens must encode that text, decode the ids,
- * and write itself out without harm. */
+ * second the length of the text at the end. Whatever opens must encode that text, decode the
+ * ids, and write itself out without harm. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,8 +26,9 @@ static struct slm_tok_str string(struct in *i)
 static int open_keys(slm_tokenizer **t, slm_runtime *rt, const char *p, size_t n)
 {
     static const char *const models[] = {"llama", "gpt2", "bert", "t5", "gemma4", "none"};
-    static const char *const pres[] = {"llama-bpe", "qwen2", "gpt-2", "tekken", "deepseek-llm", "kimi-k2",
-                                       "gemma4", "chameleon", "superbpe", "smollm"};
+    static const char *const pres[] = {"llama-bpe",    "qwen2",   "gpt-2",  "tekken",
+                                       "deepseek-llm", "kimi-k2", "gemma4", "chameleon",
+                                       "superbpe",     "smollm"};
     static struct slm_tok_str tokens[256], merges[256];
     static int32_t types[256];
     static float scores[256];
@@ -103,7 +104,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t n = size - 2, text = data[1] < n ? data[1] : n;
     slm_tokenizer *t = NULL;
     int rc = data[0] & 1 ? open_keys(&t, rt, p, n - text)
-                         : slm_tok_open_mem(&t, rt, p, n - text, data[0] & 2 ? "t.model" : "t.bin", NULL);
+                         : slm_tok_open_mem(&t, rt, p, n - text,
+                                            data[0] & 2 ? "t.model" : "t.bin", NULL);
     if (!rc && !(data[0] & 1))
         rc = slm_tok_finish(t, NULL);
     if (!rc)

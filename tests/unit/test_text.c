@@ -1,6 +1,6 @@
-/* Tokenizers against the ids of the reference libraries (tests/data/tokenizers/expect.json), and
- * the promises that no reference makes: streams of whole characters, linear time, exports that read
- * back as the same tokenizer. */
+/* Tokenizers against the ids of the reference libraries (tests/data/tokenizers/expect.json),
+ * and the promises that no reference makes: streams of whole characters, linear time, exports
+ * that read back as the same tokenizer. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,7 +25,8 @@ static int set_up(void **state)
     (void)state;
     slm_runtime_opts_init(&o);
     o.threads = 1;
-    if (slm_runtime_open(&rt, &o, &err) || slm_json_load(&expect, rt, DATA "expect.json", 1 << 24, &err))
+    if (slm_runtime_open(&rt, &o, &err) ||
+        slm_json_load(&expect, rt, DATA "expect.json", 1 << 24, &err))
         fail_msg("%s", err.msg);
     return 0;
 }
@@ -49,7 +50,8 @@ static slm_tokenizer *open_data(const char *name)
     return t;
 }
 
-static void encode(const slm_tokenizer *t, const char *s, size_t n, unsigned flags, slm_ids *ids)
+static void encode(const slm_tokenizer *t, const char *s, size_t n, unsigned flags,
+                   slm_ids *ids)
 {
     slm_err err;
     ids->len = 0;
@@ -57,7 +59,8 @@ static void encode(const slm_tokenizer *t, const char *s, size_t n, unsigned fla
         fail_msg("%s", err.msg);
 }
 
-static void same_ids(const char *file, const char *what, size_t i, const slm_json *want, const slm_ids *got)
+static void same_ids(const char *file, const char *what, size_t i, const slm_json *want,
+                     const slm_ids *got)
 {
     bool same = slm_json_count(want) == got->len;
     for (size_t k = 0; same && k < got->len; k++)
@@ -90,7 +93,8 @@ static void same_text(const char *file, size_t i, const slm_tokenizer *t, const 
     assert_int_equal(slm_tokenizer_decode(t, ids->data, ids->len, keep, &whole, &err), 0);
     stream(t, ids, keep, &parts);
     if (whole.len != n || memcmp(whole.data ? whole.data : "", want, n))
-        fail_msg("%s: text %zu decodes to '%s', not '%s'", file, i, whole.data ? whole.data : "", want);
+        fail_msg("%s: text %zu decodes to '%s', not '%s'", file, i,
+                 whole.data ? whole.data : "", want);
     assert_int_equal(parts.len, whole.len);
     if (n)
         assert_memory_equal(parts.data, whole.data, n);
@@ -131,7 +135,8 @@ static void test_references(void **state)
 }
 
 /* Both exports, read back, must give the ids that the tokenizer itself gives. */
-static void compare(const char *file, const char *how, const slm_tokenizer *a, const slm_tokenizer *b)
+static void compare(const char *file, const char *how, const slm_tokenizer *a,
+                    const slm_tokenizer *b)
 {
     const slm_json *texts = slm_json_find(expect, "texts");
     slm_ids x = {0}, y = {0};
@@ -149,8 +154,9 @@ static void compare(const char *file, const char *how, const slm_tokenizer *a, c
 
 static void test_exports(void **state)
 {
-    static const char *const files[] = {"llama3.json", "ministral3.json", "smollm.json", "qwen2",
-                                        "llama2.model", "unigram.model", "phi3.json", "wordpiece.json"};
+    static const char *const files[] = {"llama3.json", "ministral3.json", "smollm.json",
+                                        "qwen2",       "llama2.model",    "unigram.model",
+                                        "phi3.json",   "wordpiece.json"};
     (void)state;
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         slm_err err;
@@ -158,7 +164,8 @@ static void test_exports(void **state)
         struct slm_tok_export x;
         if (slm_tok_export(&x, t, (size_t)slm_tokenizer_size(t) + 5, &err))
             fail_msg("%s: %s", files[i], err.msg);
-        x.spec.arch = !strcmp(files[i], "phi3.json") ? "phi3" : "llama"; /* the model's, in its file */
+        x.spec.arch =
+            !strcmp(files[i], "phi3.json") ? "phi3" : "llama"; /* the model's, in its file */
         if (slm_tok_new_gguf(&u, rt, &x.spec, &err))
             fail_msg("%s: %s", files[i], err.msg);
         compare(files[i], "GGUF", t, u);
@@ -168,7 +175,8 @@ static void test_exports(void **state)
         slm_buf_init(&json, rt, SLM_MEM_TEXT, 1 << 26);
         slm_tokenizer *v;
         if (slm_tok_export_json(u, &json, &err) ||
-            slm_tok_open_mem(&v, rt, json.s, json.n, "written.json", &err) || slm_tok_finish(v, &err))
+            slm_tok_open_mem(&v, rt, json.s, json.n, "written.json", &err) ||
+            slm_tok_finish(v, &err))
             fail_msg("%s: %s", files[i], err.msg);
         if (strcmp(files[i], "unigram.model")) /* the two libraries' normalisers differ there */
             compare(files[i], "tokenizer.json", t, v);
@@ -182,10 +190,36 @@ static void test_exports(void **state)
 /* The scanners against PCRE2 on strings that mix all that the patterns tell apart. */
 static void test_scanners(void **state)
 {
-    static const char *const bits[] = {"a", "B", "'", "s", "ll", "S", "1", "23", " ", "  ", "\n", "\r", "\t", ".",
-                                       "!?", "\xC3\xA9", "\xC5\xBF", "\xE6\xBC\xA2", "\xC2\xBD", "\xE2\x80\x99",
-                                       "\xC2\xA0", "\xE3\x80\x80", "\xF0\x9F\x99\x82", "\xCC\x81", "\xC2\x85",
-                                       "\xE2\x80\x8B", "re", "VE", "_", "\xE1\xA0\x8E"};
+    static const char *const bits[] = {"a",
+                                       "B",
+                                       "'",
+                                       "s",
+                                       "ll",
+                                       "S",
+                                       "1",
+                                       "23",
+                                       " ",
+                                       "  ",
+                                       "\n",
+                                       "\r",
+                                       "\t",
+                                       ".",
+                                       "!?",
+                                       "\xC3\xA9",
+                                       "\xC5\xBF",
+                                       "\xE6\xBC\xA2",
+                                       "\xC2\xBD",
+                                       "\xE2\x80\x99",
+                                       "\xC2\xA0",
+                                       "\xE3\x80\x80",
+                                       "\xF0\x9F\x99\x82",
+                                       "\xCC\x81",
+                                       "\xC2\x85",
+                                       "\xE2\x80\x8B",
+                                       "re",
+                                       "VE",
+                                       "_",
+                                       "\xE1\xA0\x8E"};
     const char *const patterns[] = {slm_pattern_gpt2, slm_pattern_llama3, slm_pattern_qwen2};
     slm_err err;
     (void)state;
@@ -194,7 +228,8 @@ static void test_scanners(void **state)
         struct slm_regex_run *run;
         slm_scan_fn *scan = slm_scan_find(patterns[p], strlen(patterns[p]));
         assert_non_null(scan);
-        assert_int_equal(slm_regex_new(&re, rt, patterns[p], strlen(patterns[p]), "pattern", &err), 0);
+        assert_int_equal(
+            slm_regex_new(&re, rt, patterns[p], strlen(patterns[p]), "pattern", &err), 0);
         assert_int_equal(slm_regex_run_new(&run, rt, 100, &err), 0);
         struct slm_rng rng;
         slm_rng_init(&rng, (uint64_t)p);
@@ -210,7 +245,8 @@ static void test_scanners(void **state)
                 size_t end = scan(s, n, i);
                 assert_int_equal(slm_regex_find(re, run, s, n, i, span, &err), 1);
                 if (span[0] != i || span[1] != end)
-                    fail_msg("pattern %d, '%.*s' at %zu: %zu, not %zu", p, (int)n, s, i, end, span[1]);
+                    fail_msg("pattern %d, '%.*s' at %zu: %zu, not %zu", p, (int)n, s, i, end,
+                             span[1]);
                 i = end;
             }
         }
@@ -222,8 +258,9 @@ static void test_scanners(void **state)
 /* A megabyte of one thing, for every model; a pattern that explodes ends in an error. */
 static void test_hostile(void **state)
 {
-    static const char *const files[] = {"llama3.json", "ministral3.json", "llama2.model", "phi3.json",
-                                        "unigram.model", "wordpiece.json", "gemma2.model", "qwen2"};
+    static const char *const files[] = {
+        "llama3.json",   "ministral3.json", "llama2.model", "phi3.json",
+        "unigram.model", "wordpiece.json",  "gemma2.model", "qwen2"};
     static const char *const units[] = {"a", " ", "x y", "\n", "\xCC\x81\xCC\xA7", "1"};
     size_t n = 1 << 19;
     char *s = malloc(n);
@@ -241,9 +278,10 @@ static void test_hostile(void **state)
         slm_tokenizer_close(&t);
     }
     free(s);
-    static const char bomb[] =
-        "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"pre_tokenizer\":{\"type\":"
-        "\"Split\",\"pattern\":{\"Regex\":\"(a+)+b\"},\"behavior\":\"Isolated\",\"invert\":false}}";
+    static const char bomb[] = "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}"
+                               ",\"pre_tokenizer\":{\"type\":"
+                               "\"Split\",\"pattern\":{\"Regex\":\"(a+)+b\"},\"behavior\":"
+                               "\"Isolated\",\"invert\":false}}";
     slm_err err;
     slm_tokenizer *t;
     slm_ids ids = {0};
@@ -287,25 +325,40 @@ static void test_special(void **state)
 /* Malformed files: an error that names the thing, nothing else. */
 static void test_refused(void **state)
 {
-    static const struct { const char *json, *word; } bad[] = {
-        {"", "empty"}, {"{", "JSON"}, {"{}", "model"}, {"{\"model\":{\"type\":\"Magic\",\"vocab\":{}}}", "Magic"},
+    static const struct {
+        const char *json, *word;
+    } bad[] = {
+        {"", "empty"},
+        {"{", "JSON"},
+        {"{}", "model"},
+        {"{\"model\":{\"type\":\"Magic\",\"vocab\":{}}}", "Magic"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":1099511627776},\"merges\":[]}}", "'a'"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}}", "merge 0"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a a a\"]}}", "merge 0"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"normalizer\":{\"type\":\"Wash\"}}", "Wash"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"pre_tokenizer\":{\"type\":\"Chop\"}}",
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a a a\"]}}",
+         "merge 0"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"normalizer\":{"
+         "\"type\":\"Wash\"}}",
+         "Wash"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"pre_tokenizer\":{"
+         "\"type\":\"Chop\"}}",
          "Chop"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"decoder\":{\"type\":\"CTC\"}}", "CTC"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"post_processor\":{\"type\":"
-         "\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<x>\"}},{\"Sequence\":{\"id\":\"A\"}}],"
-         "\"special_tokens\":{}}}", "<x>"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"decoder\":{"
+         "\"type\":\"CTC\"}}",
+         "CTC"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"post_processor\":{"
+         "\"type\":"
+         "\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<x>\"}},{\"Sequence\":"
+         "{\"id\":\"A\"}}],"
+         "\"special_tokens\":{}}}",
+         "<x>"},
         {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":7,\"vocab\":[[\"a\",0]]}}", "unk_id"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         slm_err err = {0};
         slm_tokenizer *t = NULL;
-        assert_int_not_equal(slm_tok_open_mem(&t, rt, bad[i].json, strlen(bad[i].json), "bad.json", &err), 0);
+        assert_int_not_equal(
+            slm_tok_open_mem(&t, rt, bad[i].json, strlen(bad[i].json), "bad.json", &err), 0);
         assert_null(t);
         if (!strstr(err.msg, bad[i].word))
             fail_msg("case %zu says '%s'", i, err.msg);
@@ -315,7 +368,8 @@ static void test_refused(void **state)
     assert_int_equal(slm_map_open(&map, DATA "llama2.model", &err), 0);
     for (size_t n = 0; n < map.size; n += 97) { /* cut anywhere, it is refused */
         slm_tokenizer *t = NULL;
-        assert_int_not_equal(slm_tok_open_mem(&t, rt, (const char *)map.data, n, "cut.model", &err), 0);
+        assert_int_not_equal(
+            slm_tok_open_mem(&t, rt, (const char *)map.data, n, "cut.model", &err), 0);
     }
     slm_map_close(&map);
 }
@@ -323,7 +377,8 @@ static void test_refused(void **state)
 /* Opening fails cleanly whichever allocation fails. */
 static void test_torture(void **state)
 {
-    static const char *const files[] = {"llama3.json", "llama2.model", "qwen2", "unigram.model"};
+    static const char *const files[] = {"llama3.json", "llama2.model", "qwen2",
+                                        "unigram.model"};
     slm_mem_stats before, after;
     (void)state;
     slm_runtime_memory(rt, &before);
@@ -348,8 +403,9 @@ static void test_torture(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_references), cmocka_unit_test(test_exports), cmocka_unit_test(test_scanners),
-        cmocka_unit_test(test_hostile), cmocka_unit_test(test_special), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_references), cmocka_unit_test(test_exports),
+        cmocka_unit_test(test_scanners),   cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_special),    cmocka_unit_test(test_refused),
         cmocka_unit_test(test_torture),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
