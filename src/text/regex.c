@@ -58,7 +58,7 @@ static int compile(struct slm_regex *re, const char *p, size_t n, const char *na
         pcre2_get_error_message(code, (PCRE2_UCHAR *)msg, sizeof msg);
         return slm_fail(err, SLM_E_FORMAT, "%s: pattern does not compile: %s", name, msg);
     }
-    /* whatever the reason (a system that forbids code in data, too): without it, it interprets */
+    /* whatever the reason (a system may forbid code in data): without it, PCRE2 interprets */
     re->jit = pcre2_jit_compile(re->code, PCRE2_JIT_COMPLETE) == 0;
     return 0;
 }

@@ -277,6 +277,8 @@ static int read_raw(slm_tokenizer *t, slm_err *err)
         alphabet |= t->pre[i].kind == PRE_BYTES;
     for (int i = 0; i < t->n_norm; i++)
         alphabet |= t->norm[i].kind == NORM_BYTES;
+    for (int i = 0; i < t->n_dec; i++)
+        alphabet |= t->dec[i].kind == DEC_BYTES;
     return alphabet ? slm_tok_raw_bytes(t, err) : slm_tok_raw_marks(t, err);
 }
 
