@@ -252,8 +252,6 @@ FAST_TILES(tiles2_q8_1, tile32, 2, true)
 FAST_TILES(tiles2_big, tile256, 2, false)
 FAST_TILES(tiles2_pairs, tile256, 2, true)
 #endif
-#define TILES_OF(t, pre)                                                                       \
-    ((t)->big ? (t)->pairs ? pre##_pairs : pre##_big : (t)->q81 ? pre##_q8_1 : pre##_q8_0)
 
 /* ---- strips ---- */
 
@@ -292,32 +290,49 @@ FOLD void panel_fill(struct panel *p, const struct rows *from, const struct fast
     }
 }
 
-FOLD void strip_one(struct fast *f, const struct rows *r, const struct fast_type *t,
-                    unpack_fn *un, int mode)
+/* The functions of one type and layout. */
+struct strips {
+    void (*fill)(struct panel *p, const struct rows *r, const struct fast *f);
+    void (*tiles[PANELS])(const struct panel *const *p, const struct fast *f);
+    void (*single)(struct fast *f, const struct rows *r);
+};
+
+static __attribute__((noinline)) void strip_one(struct fast *f, const struct rows *r,
+                                                const struct strips *s)
 {
     struct panel p;
     const struct panel *ps[1] = {&p};
     for (size_t e = 0; e < f->k; e += 256) {
         strip_step(f, e);
-        panel_fill(&p, r, f, t, un, mode);
-        TILES_OF(t, tiles)(ps, f);
+        s->fill(&p, r, f);
+        s->tiles[0](ps, f);
     }
 }
 
 #if PANELS > 1
-/* The caller lends the first panel, as two do not fit the stack that one function may take. */
-FOLD void strip_two(struct fast *f, const struct rows *r, struct panel *lent,
-                    const struct fast_type *t, unpack_fn *un, int mode)
+/* Two panels do not fit the stack that one function may take: the caller lends the first. */
+static __attribute__((noinline)) void strip_lent(struct fast *f, const struct rows *r,
+                                                 const struct strips *s, struct panel *lent)
 {
     struct panel p;
     const struct panel *ps[2] = {lent, &p};
     for (size_t e = 0; e < f->k; e += 256) {
         strip_step(f, e);
-        panel_fill(lent, r, f, t, un, mode);
-        panel_fill(&p, r + 1, f, t, un, mode);
-        TILES_OF(t, tiles2)(ps, f);
+        s->fill(lent, r, f);
+        s->fill(&p, r + 1, f);
+        s->tiles[1](ps, f);
     }
 }
+
+static __attribute__((noinline)) void strip_two(struct fast *f, const struct rows *r,
+                                                const struct strips *s)
+{
+    struct panel lent;
+    strip_lent(f, r, s, &lent);
+}
+#define STRIP_MANY(f, r, s) ((f)->rows > VN ? strip_two : strip_one)(f, r, s)
+#else
+#define STRIP_MANY(f, r, s) strip_one(f, r, s)
 #endif
 
 /* One row of activations: no panel but for the scales in it. */
@@ -377,11 +392,6 @@ FOLD void direct256(struct fast *f, const struct rows *from, const struct fast_t
     out_put(f, f->out, 0, acc);
 }
 
-struct strips {
-    void (*many)(struct fast *f, const struct rows *r);
-    void (*single)(struct fast *f, const struct rows *r);
-};
-
 struct fast_call {
     float *out;
     size_t ldo;
@@ -426,7 +436,10 @@ static void fast_run(const struct fast_call *c, const struct fast_type *t,
             f.nx = c->nx - i < most ? c->nx - i : most;
             f.x = c->x + (size_t)i * c->xs;
             f.out = c->out + (size_t)i * c->ldo + (size_t)j;
-            (c->nx == 1 ? strips->single : strips->many)(&f, r);
+            if (c->nx == 1)
+                strips->single(&f, r);
+            else
+                STRIP_MANY(&f, r, strips);
         }
 }
 
@@ -456,44 +469,43 @@ static void pack_rows(uint8_t *out, const struct pack_from *c)
 
 /* ---- the types ---- */
 
+/* What the groups of types have in common, by the name of their tiles. */
+#define OF_q8_0 .xbytes = sizeof(block_q8_0)
+#define OF_q8_1 .xbytes = sizeof(block_q8_1), .q81 = true
+#define OF_big .xbytes = sizeof(block_q8_K), .big = true
+#define OF_pairs .xbytes = sizeof(block_q8_K), .big = true, .pairs = true
+#define SINGLE_q8_0(f, r, t, un, mode) direct32(f, r, t, un, (mode) | DIRECT)
+#define SINGLE_q8_1(f, r, t, un, mode) direct32(f, r, t, un, (mode) | DIRECT)
+#define SINGLE_big(f, r, t, un, mode) direct256(f, r, t, un, (mode) | DIRECT)
+#define SINGLE_pairs(f, r, t, un, mode) direct256(f, r, t, un, (mode) | DIRECT | PAIRS)
 #if PANELS > 1
-#define STRIP_TWO(id, type, un, mode)                                                          \
-    static __attribute__((noinline)) void two_##id(struct fast *f, const struct rows *r,       \
-                                                   struct panel *lent)                         \
+#define TILES_OF(group)                                                                        \
     {                                                                                          \
-        strip_two(f, r, lent, &type, un, mode);                                                \
-    }
-#define TRY_TWO(id)                                                                            \
-    if (f->rows > VN) {                                                                        \
-        struct panel lent;                                                                     \
-        two_##id(f, r, &lent);                                                                 \
-        return;                                                                                \
+        tiles_##group, tiles2_##group                                                          \
     }
 #else
-#define STRIP_TWO(id, type, un, mode)
-#define TRY_TWO(id)
+#define TILES_OF(group)                                                                        \
+    {                                                                                          \
+        tiles_##group                                                                          \
+    }
 #endif
 
-#define STRIPS(id, type, un, mode, flag, direct)                                               \
-    STRIP_TWO(id, type, un, mode)                                                              \
-    static __attribute__((noinline)) void alone_##id(struct fast *f, const struct rows *r)     \
+#define STRIPS(id, type, un, group, mode)                                                      \
+    static __attribute__((noinline)) void fill_##id(struct panel *p, const struct rows *r,     \
+                                                    const struct fast *f)                      \
     {                                                                                          \
-        strip_one(f, r, &type, un, mode);                                                      \
-    }                                                                                          \
-    static __attribute__((noinline)) void many_##id(struct fast *f, const struct rows *r)      \
-    {                                                                                          \
-        TRY_TWO(id)                                                                            \
-        alone_##id(f, r);                                                                      \
+        panel_fill(p, r, f, &type, un, mode);                                                  \
     }                                                                                          \
     static __attribute__((noinline)) void single_##id(struct fast *f, const struct rows *r)    \
     {                                                                                          \
-        direct(f, r, &type, un, (mode) | (flag) | DIRECT);                                     \
+        SINGLE_##group(f, r, &type, un, mode);                                                 \
     }                                                                                          \
-    static const struct strips strips_##id = {many_##id, single_##id};
+    static const struct strips strips_##id = {fill_##id, TILES_OF(group), single_##id};
 
-#define FAST_TYPE(id, un, block, direct, flag, ...)                                            \
-    static const struct fast_type type_##id = {sizeof(block), __VA_ARGS__};                    \
-    STRIPS(id, type_##id, un, 0, flag, direct)                                                 \
+#define FAST_TYPE(id, un, block, group, ...)                                                   \
+    static const struct fast_type type_##id = {                                                \
+        .bytes = sizeof(block), OF_##group, __VA_ARGS__};                                      \
+    STRIPS(id, type_##id, un, group, 0)                                                        \
     static void fast_##id(float *out, size_t ldo, const void *x, size_t xs, int nx,            \
                           const void *w, size_t ws, int nw, size_t k)                          \
     {                                                                                          \
@@ -501,8 +513,8 @@ static void pack_rows(uint8_t *out, const struct pack_from *c)
         fast_run(&c, &type_##id, &strips_##id, false);                                         \
     }
 
-#define FAST_PACK(id, un, half, direct, flag)                                                  \
-    STRIPS(id##_packed, type_##id, un, PACK, flag, direct)                                     \
+#define FAST_PACK(id, un, group, half)                                                         \
+    STRIPS(id##_packed, type_##id, un, group, PACK)                                            \
     static void packed_##id(float *out, size_t ldo, const void *x, size_t xs, int nx,          \
                             const void *packed, int j0, int nw, size_t k)                      \
     {                                                                                          \
@@ -523,51 +535,40 @@ static void pack_rows(uint8_t *out, const struct pack_from *c)
                type_##id.bytes;                                                                \
     }
 
-/* type, unpack, block, direct and its sums; activations' block, offset, 256?, minima?, pairs?,
- * Q8_1? */
-FAST_TYPE(Q4_0, un_q4_0, block_q4_0, direct32, 0, sizeof(block_q8_0), 8, false, false, false,
-          false)
-FAST_TYPE(Q4_1, un_q4_1, block_q4_1, direct32, 0, sizeof(block_q8_1), 0, false, false, false,
-          true)
-FAST_TYPE(Q5_0, un_q5_0, block_q5_0, direct32, 0, sizeof(block_q8_0), 16, false, false, false,
-          false)
-FAST_TYPE(Q5_1, un_q5_1, block_q5_1, direct32, 0, sizeof(block_q8_1), 0, false, false, false,
-          true)
-FAST_TYPE(Q8_0, un_q8_0, block_q8_0, direct32, 0, sizeof(block_q8_0), 128, false, false, false,
-          false)
-FAST_TYPE(IQ4_NL, un_iq4_nl, block_iq4_nl, direct32, 0, sizeof(block_q8_0), 128, false, false,
-          false, false)
-FAST_TYPE(MXFP4, un_mxfp4, block_mxfp4, direct32, 0, sizeof(block_q8_0), 128, false, false,
-          false, false)
-FAST_TYPE(Q2_K, un_q2_k, block_q2_K, direct256, PAIRS, sizeof(block_q8_K), 0, true, true, true,
-          false)
-FAST_TYPE(Q3_K, un_q3_k, block_q3_K, direct256, PAIRS, sizeof(block_q8_K), 4, true, false, true,
-          false)
-FAST_TYPE(Q4_K, un_q4_k, block_q4_K, direct256, 0, sizeof(block_q8_K), 0, true, true, false,
-          false)
-FAST_TYPE(Q5_K, un_q5_k, block_q5_K, direct256, 0, sizeof(block_q8_K), 0, true, true, false,
-          false)
-FAST_TYPE(Q6_K, un_q6_k, block_q6_K, direct256, PAIRS, sizeof(block_q8_K), 32, true, false,
-          true, false)
-FAST_TYPE(IQ4_XS, un_iq4_xs, block_iq4_xs, direct256, 0, sizeof(block_q8_K), 128, true, false,
-          false, false)
+/* type, unpack, block, group; how much too large the weights are unpacked, minima */
+#define FAST_TYPES(X)                                                                          \
+    X(Q4_0, un_q4_0, block_q4_0, q8_0, .off = 8)                                               \
+    X(Q4_1, un_q4_1, block_q4_1, q8_1, .off = 0)                                               \
+    X(Q5_0, un_q5_0, block_q5_0, q8_0, .off = 16)                                              \
+    X(Q5_1, un_q5_1, block_q5_1, q8_1, .off = 0)                                               \
+    X(Q8_0, un_q8_0, block_q8_0, q8_0, .off = 128)                                             \
+    X(IQ4_NL, un_iq4_nl, block_iq4_nl, q8_0, .off = 128)                                       \
+    X(MXFP4, un_mxfp4, block_mxfp4, q8_0, .off = 128)                                          \
+    X(Q2_K, un_q2_k, block_q2_K, pairs, .mins = true)                                          \
+    X(Q3_K, un_q3_k, block_q3_K, pairs, .off = 4)                                              \
+    X(Q4_K, un_q4_k, block_q4_K, big, .mins = true)                                            \
+    X(Q5_K, un_q5_k, block_q5_K, big, .mins = true)                                            \
+    X(Q6_K, un_q6_k, block_q6_K, pairs, .off = 32)                                             \
+    X(IQ4_XS, un_iq4_xs, block_iq4_xs, big, .off = 128)
 
-/* type, unpack, the field of two bytes; direct and its sums */
-FAST_PACK(Q4_0, un_q4_0, 0, direct32, 0)
-FAST_PACK(Q8_0, un_q8_0, 0, direct32, 0)
-FAST_PACK(Q4_K, un_q4_k, SIZE_MAX, direct256, 0)
-FAST_PACK(Q5_K, un_q5_k, SIZE_MAX, direct256, 0)
-FAST_PACK(Q6_K, un_q6_k, 208, direct256, PAIRS)
+/* type, unpack, group, the field of two bytes */
+#define FAST_PACKS(X)                                                                          \
+    X(Q4_0, un_q4_0, q8_0, 0)                                                                  \
+    X(Q8_0, un_q8_0, q8_0, 0)                                                                  \
+    X(Q4_K, un_q4_k, big, SIZE_MAX)                                                            \
+    X(Q5_K, un_q5_k, big, SIZE_MAX)                                                            \
+    X(Q6_K, un_q6_k, pairs, 208)
+
+FAST_TYPES(FAST_TYPE)
+FAST_PACKS(FAST_PACK)
 
 static void fill_fast(struct slm_kern *k)
 {
-#define PUT(id) k->mul_fast[SLM_##id] = fast_##id;
-    PUT(Q4_0)
-    PUT(Q4_1) PUT(Q5_0) PUT(Q5_1) PUT(Q8_0) PUT(IQ4_NL) PUT(MXFP4) PUT(Q2_K) PUT(Q3_K) PUT(Q4_K)
-        PUT(Q5_K) PUT(Q6_K) PUT(IQ4_XS)
-#undef PUT
-#define PUT(id)                                                                                \
+#define X(id, ...) k->mul_fast[SLM_##id] = fast_##id;
+    FAST_TYPES(X)
+#undef X
+#define X(id, ...)                                                                             \
     k->packed[SLM_##id] = (struct slm_packed){bytes_##id, pack_##id, packed_##id, VN};
-            PUT(Q4_0) PUT(Q8_0) PUT(Q4_K) PUT(Q5_K) PUT(Q6_K)
-#undef PUT
+    FAST_PACKS(X)
+#undef X
 }
