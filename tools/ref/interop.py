@@ -77,8 +77,8 @@ def slm_logits(model, ids, *more):
     return np.fromfile(TMP / "out", dtype="<f4").reshape(len(ids), -1)
 
 
-def slm_greedy(model, prompt):
-    out = slm("complete", model, "--ids-file", ids_file(prompt), "-n", MORE, "--temp", 0, "--ignore-eos", "--exact", "--json")
+def slm_greedy(model, prompt, *more):
+    out = slm("complete", model, "--ids-file", ids_file(prompt), "-n", MORE, "--temp", 0, "--ignore-eos", "--json", *more)
     return json.loads(out)["ids"]
 
 
@@ -158,8 +158,9 @@ def same(a, b):
 
 
 def way_gguf(folders):
-    print("\n| model | type | slm GGUF : Transformers folder | llama.cpp : slm, same file | greedy llama.cpp : slm | greedy slm : Transformers |")
-    print("|---|---|---|---|---|---|")
+    print("\n| model | type | slm : Transformers | llama.cpp : slm exact | llama.cpp : slm fast | greedy llama.cpp : slm exact | "
+          "greedy llama.cpp : slm fast | greedy slm exact : Transformers |")
+    print("|---|---|---|---|---|---|---|---|")
     for f in folders:
         ids, prompt = prompt_of(f)
         try:
@@ -173,19 +174,21 @@ def way_gguf(folders):
             try:
                 g = TMP / f"{f.name}-{kind}.gguf"
                 slm("convert", f, g, *(["--type", kind] if kind != "stored" else []))
-                ours, ours_line = slm_logits(g, ids), slm_greedy(g, prompt)
+                ours, ours_line = slm_logits(g, ids), slm_greedy(g, prompt, "--exact")
                 row = [f.name, kind, rel(ours, truth) if truth is not None else "-"]
                 try:
                     l = Lcpp(g)
-                    row += [rel(l.logits(ids), ours), same(l.greedy(prompt), ours_line)]
+                    theirs, theirs_line = l.logits(ids), l.greedy(prompt)
+                    row += [rel(theirs, ours), rel(theirs, slm_logits(g, ids, "--fast")), same(theirs_line, ours_line),
+                            same(theirs_line, slm_greedy(g, prompt))]
                     l.close()
                 except Exception as e:
-                    row += ["refused: " + str(e)[:100], ""]
+                    row += ["refused: " + str(e)[:100], "", "", ""]
                 say(*row, same(ours_line, line))
                 if not KEEP:
                     g.unlink()
             except Exception as e:
-                say(f.name, kind, "error: " + str(e)[-240:], "", "", "")
+                say(f.name, kind, "error: " + str(e)[-240:], "", "", "", "", "")
 
 
 def folder_row(name, src, ids, prompt, truth, line):
@@ -195,7 +198,7 @@ def folder_row(name, src, ids, prompt, truth, line):
         m = hf_open(out)
         a = hf_logits(m, ids)
         ours = slm_logits(src, ids)
-        row = [name, rel(a, ours), rel(a, truth) if truth is not None else "-", same(hf_greedy(m, prompt), slm_greedy(src, prompt)),
+        row = [name, rel(a, ours), rel(a, truth) if truth is not None else "-", same(hf_greedy(m, prompt), slm_greedy(src, prompt, "--exact")),
                same(hf_greedy(m, prompt), line) if line else "-"]
         say(*row)
     except Exception as e:
