@@ -189,6 +189,14 @@ static int put_merges(struct slm_tok_export *x, const slm_tokenizer *t, slm_err 
     return s ? 0 : slm_fail_mem(err, "merges", n);
 }
 
+/* Runs of marks (Gemma's spaces) may be added tokens too, but no text spells them: merges lead to
+ * them, and readers must take them for plain. */
+static bool is_run(const slm_tokenizer *t, int i)
+{
+    return t->type[i] == SLM_TOKEN_USER &&
+           memmem(t->piece[i].s, t->piece[i].n, SLM_MARK, SLM_MARK_LEN);
+}
+
 /* Scores for a vocabulary that came with merges: the earlier a token can be merged, the better.
  */
 static void scores_from_merges(const slm_tokenizer *t, float *scores)
@@ -197,7 +205,8 @@ static void scores_from_merges(const slm_tokenizer *t, float *scores)
     size_t slots = b->pair ? (size_t)1 << (64 - b->shift) : 0;
     for (int i = 0; i < t->n; i++) {
         int type = t->type[i];
-        scores[i] = type == SLM_TOKEN_NORMAL ? -1e9f : type == SLM_TOKEN_BYTE ? 0 : -1000.0f;
+        bool merged = type == SLM_TOKEN_NORMAL || is_run(t, i);
+        scores[i] = merged ? -1e9f : type == SLM_TOKEN_BYTE ? 0 : -1000.0f;
     }
     for (size_t i = 0; i < slots; i++) {
         float s = -(float)b->pair[i].rank;
@@ -213,11 +222,14 @@ static int put_spm(struct slm_tok_export *x, const slm_tokenizer *t, struct tabl
     x->spec.pre = "default";
     x->spec.scores = o->scores;
     x->spec.n_scores = o->n;
-    if (t->kind == MODEL_BPE && !t->bpe.spm)
+    bool merges = t->kind == MODEL_BPE && !t->bpe.spm;
+    if (merges)
         scores_from_merges(t, o->scores);
     for (int i = 0; i < t->n; i++) {
         if (t->named[SLM_TOK_UNK] == i)
             o->types[i] = SLM_TOKEN_UNKNOWN;
+        else if (merges && is_run(t, i))
+            o->types[i] = SLM_TOKEN_NORMAL;
     }
     x->spec.add_space_prefix = slm_tok_marks_front(t);
     if (t->kind == MODEL_UNIGRAM || slm_tok_trims(t))
