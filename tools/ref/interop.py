@@ -58,6 +58,8 @@ def prompt_of(folder):
     p = folder / "expect.json"
     if p.exists():
         e = json.load(open(p))
+        if "ids_long" in e and "greedy_long" in e:  # llama.cpp takes longrope's set by its context
+            return e["ids_long"], e["greedy_long"]["prompt"]
         if "ids" in e and "greedy" in e:
             return e["ids"], e["greedy"]["prompt"] if isinstance(e["greedy"], dict) else e["ids"][:8]
     c = json.load(open(folder / "config.json"))
