@@ -184,7 +184,9 @@ static void read_rope(struct reader *r, struct slm_hparams *hp)
                           SLM_GGUF_OPTIONAL, hp->context);
     float linear = get_num(r, "rope.scale_linear", SLM_GGUF_OPTIONAL, 0);
     p->factor = get_num(r, "rope.scaling.factor", SLM_GGUF_OPTIONAL, linear);
-    if (p->kind == SLM_ROPE_PLAIN && linear > 1)
+    /* a factor without a type is linear */
+    bool typed = slm_gguf_find(r->s->gguf, key_of(r, "rope.scaling.type")) != NULL;
+    if (p->kind == SLM_ROPE_PLAIN && (linear > 1 || (!typed && p->factor > 1)))
         p->kind = SLM_ROPE_LINEAR;
     if (p->kind == SLM_ROPE_LINEAR && !(p->factor > 0))
         p->factor = 1;

@@ -154,7 +154,8 @@ static void put_rope(struct keys *k)
         float rule = r->factor > 1 ? 0.1f * logf(r->factor) + 1 : 1;
         put_num(k, "rope.scaling.yarn_beta_fast", r->beta_fast);
         put_num(k, "rope.scaling.yarn_beta_slow", r->beta_slow);
-        if (r->mscale == 1 && r->mscale_all > 0)
+        /* llama.cpp reads the multiplier where it reads a temperature, and nowhere else */
+        if (r->mscale == 1 && r->mscale_all > 0 && hp->temper_beta != 0)
             put_num(k, "rope.scaling.yarn_log_multiplier", r->mscale_all);
         else if (fabsf(k->m->rope[0].factor - rule) > 1e-6f)
             put_num(k, "rope.scaling.attn_factor", k->m->rope[0].factor / rule);
