@@ -141,6 +141,7 @@ void slm_js_quote(struct slm_cli_buf *b, const char *s, size_t n);
 struct slm_cli_reader {
     const char *p, *end;
 };
+struct slm_cli_reader slm_jr_of(const struct slm_cli_buf *b); /* from its beginning */
 void slm_jr_space(struct slm_cli_reader *r);
 bool slm_jr_char(struct slm_cli_reader *r, char c); /* white space, then c */
 /* A string, decoded and appended to b. Strict: no control characters, no bad escapes; half a
@@ -164,6 +165,7 @@ void slm_cli_progress_end(struct slm_cli_progress *p);
 /* ---- cli_model.c: MODEL and sessions ---- */
 struct slm_cli_model_args {
     const char *model;
+    int pack;
 };
 extern const struct slm_cli_opt slm_cli_model_opts[];
 struct slm_cli_session_args {

@@ -157,6 +157,12 @@ void slm_js_quote(struct slm_cli_buf *b, const char *s, size_t n)
 
 /* ---- reading ---- */
 
+struct slm_cli_reader slm_jr_of(const struct slm_cli_buf *b)
+{
+    const char *s = b->s ? b->s : "";
+    return (struct slm_cli_reader){s, s + b->n};
+}
+
 void slm_jr_space(struct slm_cli_reader *r)
 {
     while (r->p < r->end && (*r->p == ' ' || *r->p == '\t' || *r->p == '\n' || *r->p == '\r'))

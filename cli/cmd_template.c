@@ -227,7 +227,7 @@ static bool has_member(struct slm_cli_reader r, const char *name)
 static void put_vars(struct slm_cli_buf *b, const struct source *s,
                      const struct slm_cli_reader *vars)
 {
-    struct slm_cli_reader r = {s->specials.s, s->specials.s + s->specials.n};
+    struct slm_cli_reader r = slm_jr_of(&s->specials);
     struct slm_cli_buf key = {0};
     bool some = false, more = s->specials.n && slm_jr_char(&r, '{');
     slm_cli_puts(b, "{");
@@ -285,7 +285,7 @@ static int render(struct slm_cli *c, const struct source *s, const struct row *w
 static int render_row(struct slm_cli *c, const struct source *s, const struct slm_cli_buf *line,
                       const slm_template_opts *o, slm_text *out, slm_err *err)
 {
-    struct slm_cli_reader r = {line->s, line->s + line->n};
+    struct slm_cli_reader r = slm_jr_of(line);
     struct row w = {0};
     int code = 0;
     if (!read_row(&r, &w))
@@ -321,7 +321,7 @@ static int put_file(struct slm_cli_buf *b, const char *key, const char *path, sl
     if (!path)
         return 0;
     int code = slm_cli_read(&text, path, err);
-    struct slm_cli_reader r = {text.s, text.s + text.n};
+    struct slm_cli_reader r = slm_jr_of(&text);
     if (!code) {
         bool ok = slm_jr_value(&r);
         slm_jr_space(&r);

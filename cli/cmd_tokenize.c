@@ -83,7 +83,7 @@ static int one_line(struct slm_cli *c, const struct args *a, const slm_tokenizer
     slm_ids ids = {0};
     slm_text text = {0};
     struct slm_cli_buf b = {0};
-    struct slm_cli_reader r = {line->s, line->s + line->n};
+    struct slm_cli_reader r = slm_jr_of(line);
     int code = 0;
     if (a->decode) {
         code = slm_cli_parse_ids(&ids, c->rt, line, where, err);

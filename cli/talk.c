@@ -185,8 +185,12 @@ int slm_cli_chat_ids(struct slm_cli_chat *h, struct slm_cli *c, slm_ids *out, sl
         return render_ids(h, out, err);
     struct slm_cli_buf b = {0};
     slm_cli_puts(&b, h->system ? h->system : "");
-    for (int i = 0; i < h->n; i++)
+    for (int i = 0; i < h->n; i++) {
+        bool glued = b.n && b.s[b.n - 1] != ' ' && b.s[b.n - 1] != '\n';
+        if (glued && !strcmp(h->msg[i].role, "user"))
+            slm_cli_puts(&b, "\n");
         slm_cli_puts(&b, h->msg[i].content);
+    }
     int code = slm_cli_encode(h->model, b.s, b.n, SLM_ENCODE_AFFIXES, out, err);
     slm_cli_buf_free(&b);
     const slm_tokenizer *t = slm_model_tokenizer(h->model);
@@ -241,7 +245,7 @@ int slm_cli_chat_load(struct slm_cli_chat *h, const char *path, slm_err *err)
     struct slm_cli_buf text = {0}, role = {0}, content = {0};
     struct slm_cli_chat fresh = {0};
     int code = slm_cli_read(&text, path, err);
-    struct slm_cli_reader r = {text.s, text.s + text.n};
+    struct slm_cli_reader r = slm_jr_of(&text);
     bool ok = !code && slm_jr_char(&r, '[');
     for (bool more = ok && !slm_jr_char(&r, ']'); ok && more;) {
         slm_cli_put(&content, "", 0);
