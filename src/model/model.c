@@ -72,6 +72,8 @@ int slm_model_open(slm_model **out, slm_runtime *rt, const char *path, const slm
         rc = slm_model_bind(m, err);
     if (!rc)
         rc = describe(m, err);
+    if (!rc && o && o->pack)
+        rc = slm_model_pack(m, err);
     if (!rc)
         rc = slm_model_attach(m, o ? o : &none, err);
     if (rc)
@@ -89,6 +91,7 @@ void slm_model_close(slm_model **pm)
     slm_tokenizer_close(&m->tok);
     slm_template_free(m->tmpl);
     slm_source_close(&m->src);
+    slm_pages_free(m->rt, SLM_MEM_MODEL, m->packed, m->packed_bytes);
     slm_arena_release(&m->arena);
     slm_free(m->rt, m);
     *pm = NULL;
