@@ -36,7 +36,7 @@ static bool is_space(const struct lexer *x, size_t i, size_t *len)
     if (i >= x->n)
         return false;
     *len = (size_t)slm_utf8_next(x->s + i, x->n - i, &cp);
-    return cp >= 0 && slm_jj_space(cp);
+    return cp >= 0 && slm_py_space(cp);
 }
 
 static void skip_space(struct lexer *x)
@@ -63,7 +63,7 @@ static size_t rstrip(const struct lexer *x, size_t lo, size_t hi)
         while (c > lo && ((unsigned char)x->s[c] & 0xc0) == 0x80)
             c--;
         slm_utf8_next(x->s + c, hi - c, &cp);
-        if (cp < 0 || !slm_jj_space(cp))
+        if (cp < 0 || !slm_py_space(cp))
             break;
         hi = c;
     }
@@ -259,8 +259,8 @@ static int lex_number(struct lexer *x)
     buf[m] = 0;
     k.type = real ? K_FLOAT : K_INT;
     k.value.t = real ? T_FLOAT : T_INT;
-    if (m >= sizeof buf - 1 || !(real ? slm_jj_parse_float(buf, m, &k.value.f)
-                                      : slm_jj_parse_int(buf, m, 0, &k.value.i)))
+    if (m >= sizeof buf - 1 || !(real ? slm_py_parse_float(buf, m, &k.value.f)
+                                      : slm_py_parse_int(buf, m, 0, &k.value.i)))
         return slm_jj_parse_fail(x->p, x->line, "number too large: %.40s", buf);
     x->i = end;
     return push(x, k) ? 0 : x->p->code;
@@ -363,9 +363,9 @@ static int lex_name(struct lexer *x)
     bool ok = true;
     while (x->i < x->n) {
         int len = slm_utf8_next(x->s + x->i, x->n - x->i, &cp);
-        if (cp < 0 || !(cp == '_' || slm_jj_alnum(cp)))
+        if (cp < 0 || !(cp == '_' || slm_py_alnum(cp)))
             break;
-        if (x->i == lo && !(cp == '_' || slm_jj_alpha(cp)))
+        if (x->i == lo && !(cp == '_' || slm_py_alpha(cp)))
             ok = false;
         x->i += (size_t)len;
     }

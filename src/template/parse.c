@@ -2,203 +2,11 @@
  *
  * Includes, imports and extends parse (chat templates have no loader, but a branch that never
  * runs may hold one) and fail when reached, as they do in Transformers. */
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "template/parse.h"
 
-enum { MAX_STATEMENTS = 200, MAX_TREE = 1200 };
-
-int slm_jj_parse_fail(struct jj_parser *p, int line, const char *fmt, ...)
-{
-    char msg[400];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(msg, sizeof msg, fmt, ap);
-    va_end(ap);
-    if (p->code)
-        return p->code;
-    return p->code = slm_fail(p->err, SLM_E_TEMPLATE, "%s: line %d: %s", p->t->name, line, msg);
-}
-
-struct jj_node *slm_jj_node(struct jj_parser *p, int kind, int line)
-{
-    struct jj_node *n = slm_arena_alloc(&p->t->arena, sizeof *n);
-    if (!n) {
-        p->code = slm_fail_mem(p->err, "template", sizeof *n);
-        return NULL;
-    }
-    n->kind = (uint8_t)kind;
-    n->line = line;
-    n->depth = 1;
-    n->id = -1;
-    return n;
-}
-
-bool slm_jj_deepen(struct jj_parser *p, struct jj_node *owner, const struct jj_node *child)
-{
-    if (child->depth >= MAX_TREE) {
-        slm_jj_parse_fail(p, child->line, "template nested too deep");
-        p->code = SLM_E_LIMIT;
-        return false;
-    }
-    if (owner->depth <= child->depth)
-        owner->depth = (uint16_t)(child->depth + 1);
-    return true;
-}
-
-bool slm_jj_add(struct jj_parser *p, struct jj_node *owner, struct jj_list_n *l,
-                struct jj_node *n)
-{
-    if (l->n == l->cap) {
-        int cap = l->cap ? l->cap * 2 : 4;
-        struct jj_node **v = slm_arena_alloc_n(&p->t->arena, (size_t)cap, sizeof *v);
-        if (!v) {
-            p->code = slm_fail_mem(p->err, "template", 0);
-            return false;
-        }
-        if (l->n)
-            memcpy(v, l->v, (size_t)l->n * sizeof *v);
-        l->v = v;
-        l->cap = cap;
-    }
-    l->v[l->n++] = n;
-    return slm_jj_deepen(p, owner, n);
-}
-
-const struct jj_str *slm_jj_intern(struct jj_parser *p, const char *s, size_t n)
-{
-    slm_template *t = p->t;
-    struct jj_run r = {.rt = t->rt,
-                       .arena = t->arena,
-                       .max_memory = SIZE_MAX,
-                       .max_level = 100,
-                       .max_steps = UINT64_MAX,
-                       .err = p->err};
-    jj_val *have = slm_jj_get_str(t->interned, s, n), key = jj_failed();
-    if (have)
-        return have->s;
-    key = slm_jj_str(&r, s, n);
-    if (!jj_bad(key) && !slm_jj_put(&r, t->interned, key, key))
-        key = jj_failed();
-    t->arena = r.arena;
-    if (jj_bad(key)) {
-        p->code = r.code;
-        return NULL;
-    }
-    return key.s;
-}
-
-/* The three names that change what a macro takes: told to every macro around. */
-void slm_jj_note_name(struct jj_parser *p, const struct jj_str *name, bool load)
-{
-    for (struct jj_macro_uses *u = p->uses; u; u = u->up) {
-        bool *use = NULL, *hid = NULL;
-        if (name->n == 6 && memcmp(name->s, "caller", 6) == 0)
-            use = &u->node->caller, hid = &u->hid_caller;
-        else if (name->n == 6 && memcmp(name->s, "kwargs", 6) == 0)
-            use = &u->node->kwargs, hid = &u->hid_kwargs;
-        else if (name->n == 7 && memcmp(name->s, "varargs", 7) == 0)
-            use = &u->node->varargs, hid = &u->hid_varargs;
-        else
-            return;
-        if (load && !*hid)
-            *use = true;
-        else if (!load && !*use)
-            *hid = true;
-    }
-}
-
-const char *slm_jj_describe(const struct jj_token *k, char *buf, size_t n)
-{
-    static const char *const words[] = {"end of template",
-                                        "template data / text",
-                                        "begin of print statement",
-                                        "end of print statement",
-                                        "begin of statement block",
-                                        "end of statement block",
-                                        NULL,
-                                        "string",
-                                        "integer",
-                                        "float",
-                                        "+",
-                                        "-",
-                                        "*",
-                                        "/",
-                                        "//",
-                                        "%",
-                                        "**",
-                                        "~",
-                                        "[",
-                                        "]",
-                                        "(",
-                                        ")",
-                                        "{",
-                                        "}",
-                                        "==",
-                                        "!=",
-                                        ">",
-                                        ">=",
-                                        "<",
-                                        "<=",
-                                        "=",
-                                        ".",
-                                        ":",
-                                        "|",
-                                        ",",
-                                        ";"};
-    if (k->type != K_NAME)
-        return words[k->type];
-    snprintf(buf, n, "%.*s", (int)(k->n > 60 ? 60 : k->n), k->s);
-    return buf;
-}
-
-bool slm_jj_skip_name(struct jj_parser *p, const char *name)
-{
-    bool is = jj_tok_is(jj_tok(p), name);
-    p->at += is;
-    return is;
-}
-
-bool slm_jj_skip(struct jj_parser *p, int type)
-{
-    bool is = jj_tok(p)->type == type;
-    p->at += is;
-    return is;
-}
-
-bool slm_jj_expect(struct jj_parser *p, int type)
-{
-    char buf[80], want[80];
-    const struct jj_token *k = jj_tok(p);
-    if (k->type == type) {
-        p->at += type != K_EOF;
-        return true;
-    }
-    if (k->type == K_EOF)
-        slm_jj_parse_fail(p, k->line, "unexpected end of template, expected '%s'",
-                          type == K_NAME ? "name"
-                                         : slm_jj_describe(&(struct jj_token){.type = type},
-                                                           want, sizeof want));
-    else
-        slm_jj_parse_fail(p, k->line, "expected token '%s', got '%s'",
-                          type == K_NAME ? "name"
-                                         : slm_jj_describe(&(struct jj_token){.type = type},
-                                                           want, sizeof want),
-                          slm_jj_describe(k, buf, sizeof buf));
-    return false;
-}
-
-bool slm_jj_expect_name(struct jj_parser *p, const char *name)
-{
-    char buf[80];
-    if (slm_jj_skip_name(p, name))
-        return true;
-    slm_jj_parse_fail(p, jj_tok(p)->line, "expected token '%s', got '%s'", name,
-                      slm_jj_describe(jj_tok(p), buf, sizeof buf));
-    return false;
-}
+enum { MAX_STATEMENTS = 200 };
 
 typedef const char *const *tags;
 static bool statement(struct jj_parser *p, struct jj_node *owner, struct jj_list_n *body);
@@ -228,13 +36,13 @@ static bool body(struct jj_parser *p, struct jj_node *owner, struct jj_list_n *t
         if (k->type == K_DATA) {
             if (!(n = slm_jj_node(p, N_DATA, k->line)))
                 return false;
-            struct jj_str *s = slm_arena_alloc(&p->t->arena, sizeof *s);
+            struct py_str *s = slm_arena_alloc(&p->t->arena, sizeof *s);
             if (!s) {
                 p->code = slm_fail_mem(p->err, "template", sizeof *s);
                 return false;
             }
-            *s = (struct jj_str){.s = k->s, .n = k->n, .chars = SIZE_MAX};
-            n->value = (jj_val){.t = T_STR, .s = s};
+            *s = (struct py_str){.s = k->s, .n = k->n, .chars = SIZE_MAX};
+            n->value = (py_val){.t = T_STR, .s = s};
         } else if (k->type == K_VAR_BEGIN) {
             n = slm_jj_node(p, N_PRINT, k->line);
             struct jj_node *e = n ? slm_jj_parse_tuple(p, (struct jj_tuple_opts){0}) : NULL;
@@ -363,7 +171,7 @@ static bool function_body(struct jj_parser *p, struct jj_node *n, tags end)
     p->uses = uses.up;
     p->loops = loops;
     for (int i = 0; i < n->args.n; i++) {
-        const struct jj_str *s = n->args.v[i]->name;
+        const struct py_str *s = n->args.v[i]->name;
         if (s->n == 6 && memcmp(s->s, "caller", 6) == 0)
             explicit_caller = i;
         if (s->n == 6 && memcmp(s->s, "kwargs", 6) == 0)
@@ -445,7 +253,7 @@ static bool parse_block(struct jj_parser *p, struct jj_node *n)
     for (int i = 0; ok && required && i < n->kids.n; i++) {
         const struct jj_node *c = n->kids.v[i];
         for (size_t j = 0; c->kind == N_DATA && j < c->value.s->n; j++)
-            if (!slm_jj_space((unsigned char)c->value.s->s[j]))
+            if (!slm_py_space((unsigned char)c->value.s->s[j]))
                 c = n;
         if (c->kind != N_DATA) {
             slm_jj_parse_fail(p, n->line,

@@ -1,4 +1,4 @@
-/* Private to the parser: tokens and the state that lexer.c, parse.c and parse_expr.c share. */
+/* Private to the parser: tokens and the state that lexer.c and the parse_*.c share. */
 #ifndef SLM_TEMPLATE_PARSE_H
 #define SLM_TEMPLATE_PARSE_H
 
@@ -47,7 +47,7 @@ struct jj_token {
     int type, line;
     const char *s; /* data, name, or the unescaped string */
     size_t n;
-    jj_val value; /* K_INT, K_FLOAT */
+    py_val value; /* K_INT, K_FLOAT */
 };
 
 /* What a macro body mentions while it is being parsed. */
@@ -73,12 +73,16 @@ int slm_jj_lex(struct jj_parser *p);
 
 int slm_jj_parse_fail(struct jj_parser *p, int line, const char *fmt, ...) SLM_PRINTF(3, 4);
 struct jj_node *slm_jj_node(struct jj_parser *p, int kind, int line);
+struct jj_node *slm_jj_node_ab(struct jj_parser *p, int kind, int line, struct jj_node *a,
+                               struct jj_node *b);
+struct jj_node *slm_jj_constant(struct jj_parser *p, int line, py_val v);
+bool slm_jj_str_value(struct jj_parser *p, const char *s, size_t n, py_val *out);
 /* Adds to a list; false when there is no memory or the tree grows too deep. */
 bool slm_jj_add(struct jj_parser *p, struct jj_node *owner, struct jj_list_n *l,
                 struct jj_node *n);
 bool slm_jj_deepen(struct jj_parser *p, struct jj_node *owner, const struct jj_node *child);
-const struct jj_str *slm_jj_intern(struct jj_parser *p, const char *s, size_t n);
-void slm_jj_note_name(struct jj_parser *p, const struct jj_str *name, bool load);
+const struct py_str *slm_jj_intern(struct jj_parser *p, const char *s, size_t n);
+void slm_jj_note_name(struct jj_parser *p, const struct py_str *name, bool load);
 
 static inline struct jj_token *jj_tok(struct jj_parser *p) { return &p->tok[p->at]; }
 static inline bool jj_tok_is(const struct jj_token *k, const char *name)
@@ -97,7 +101,12 @@ struct jj_tuple_opts {
 };
 struct jj_node *slm_jj_parse_tuple(struct jj_parser *p, struct jj_tuple_opts o);
 struct jj_node *slm_jj_parse_expr(struct jj_parser *p, bool cond);
-struct jj_node *slm_jj_parse_filter(struct jj_parser *p, struct jj_node *of, bool inline_start);
 struct jj_node *slm_jj_parse_target(struct jj_parser *p, struct jj_tuple_opts o);
+struct jj_node *slm_jj_parse_primary(struct jj_parser *p, bool ns, bool store);
+
+/* parse_postfix.c: what follows an operand; NULL in, NULL out */
+struct jj_node *slm_jj_parse_postfix(struct jj_parser *p, struct jj_node *n);
+struct jj_node *slm_jj_parse_filter(struct jj_parser *p, struct jj_node *of, bool inline_start);
+struct jj_node *slm_jj_filter_expr(struct jj_parser *p, struct jj_node *n);
 
 #endif

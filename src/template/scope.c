@@ -11,39 +11,39 @@
 
 struct scope {
     struct scope *up;
-    struct jj_dict *refs;      /* names mentioned */
+    struct py_dict *refs;      /* names mentioned */
     struct jj_list_n children; /* nodes that open scopes within this one */
-    const struct jj_str **hidden;
+    const struct py_str **hidden;
     int n_hidden, cap;
 };
 
 struct walk {
-    struct jj_run r; /* for its arena and failure */
+    struct py_run r; /* for its arena and failure */
     slm_template *t;
     struct scope *s;
 };
 
-static bool mentioned(const struct scope *s, const struct jj_str *name)
+static bool mentioned(const struct scope *s, const struct py_str *name)
 {
     for (; s; s = s->up)
-        if (slm_jj_get_str(s->refs, name->s, name->n))
+        if (slm_py_get_str(s->refs, name->s, name->n))
             return true;
     return false;
 }
 
-static bool refer(struct walk *w, const struct jj_str *name)
+static bool refer(struct walk *w, const struct py_str *name)
 {
-    jj_val k = {.t = T_STR, .s = (struct jj_str *)(uintptr_t)name};
-    return slm_jj_put(&w->r, w->s->refs, k, k);
+    py_val k = {.t = T_STR, .s = (struct py_str *)(uintptr_t)name};
+    return slm_py_put(&w->r, w->s->refs, k, k);
 }
 
-static bool store(struct walk *w, const struct jj_str *name, bool maybe)
+static bool store(struct walk *w, const struct py_str *name, bool maybe)
 {
     struct scope *s = w->s;
     if (!maybe && !mentioned(s, name)) {
         if (s->n_hidden == s->cap) {
             int cap = s->cap ? s->cap * 2 : 8;
-            const struct jj_str **p = slm_jj_new_n(&w->r, (size_t)cap, sizeof *p);
+            const struct py_str **p = slm_py_new_n(&w->r, (size_t)cap, sizeof *p);
             if (!p)
                 return false;
             if (s->n_hidden)
@@ -61,7 +61,7 @@ static bool child(struct walk *w, struct jj_node *n)
     struct jj_list_n *l = &w->s->children;
     if (l->n == l->cap) {
         int cap = l->cap ? l->cap * 2 : 8;
-        struct jj_node **p = slm_jj_new_n(&w->r, (size_t)cap, sizeof *p);
+        struct jj_node **p = slm_py_new_n(&w->r, (size_t)cap, sizeof *p);
         if (!p)
             return false;
         if (l->n)
@@ -82,7 +82,7 @@ static bool expr(struct walk *w, const struct jj_node *n, bool soft)
     if (n->kind == N_NAME || n->kind == N_NSREF)
         return mentioned(w->s, n->name) || refer(w, n->name);
     if ((n->kind == N_FILTER || n->kind == N_TEST) && n->id < 0 && !soft) {
-        slm_jj_fail(&w->r, SLM_E_TEMPLATE, "%s: line %d: No %s named '%.*s'.", w->t->name,
+        slm_py_fail(&w->r, SLM_E_TEMPLATE, "%s: line %d: No %s named '%.*s'.", w->t->name,
                     n->line, n->kind == N_FILTER ? "filter" : "test", (int)n->name->n,
                     n->name->s);
         return false;
@@ -155,8 +155,8 @@ static bool opening(struct walk *w, struct jj_node *n)
     static const char *const extra[] = {"caller", "kwargs", "varargs", "loop"};
     bool is[] = {n->caller, n->kwargs, n->varargs, n->kind == N_FOR};
     for (int i = 0; i < 4; i++) {
-        const jj_val *k =
-            is[i] ? slm_jj_get_str(w->t->interned, extra[i], strlen(extra[i])) : NULL;
+        const py_val *k =
+            is[i] ? slm_py_get_str(w->t->interned, extra[i], strlen(extra[i])) : NULL;
         if (k && !refer(w, k->s))
             return false;
     }
@@ -175,9 +175,9 @@ static bool opening(struct walk *w, struct jj_node *n)
 
 static bool scope(struct walk *w, struct jj_node *n)
 {
-    jj_val refs = slm_jj_dict(&w->r);
+    py_val refs = slm_py_dict(&w->r);
     struct scope s = {.up = n->kind == N_BLOCK ? NULL : w->s};
-    if (jj_bad(refs) || !slm_jj_enter(&w->r))
+    if (py_bad(refs) || !slm_py_enter(&w->r))
         return false;
     s.refs = refs.d;
     struct scope *saved = w->s;
@@ -190,7 +190,7 @@ static bool scope(struct walk *w, struct jj_node *n)
             memcpy(n->hidden, s.hidden, (size_t)s.n_hidden * sizeof *n->hidden);
             n->n_hidden = s.n_hidden;
         } else {
-            slm_jj_fail(&w->r, SLM_E_NOMEM, "out of memory in a template");
+            slm_py_fail(&w->r, SLM_E_NOMEM, "out of memory in a template");
         }
     }
     for (int i = 0; ok && i < s.children.n; i++)
@@ -208,7 +208,7 @@ static bool scope(struct walk *w, struct jj_node *n)
 int slm_jj_scopes(slm_template *t, slm_err *err)
 {
     struct walk w = {.t = t};
-    w.r = (struct jj_run){.rt = t->rt,
+    w.r = (struct py_run){.rt = t->rt,
                           .err = err,
                           .max_memory = (size_t)256 << 20,
                           .max_steps = UINT64_MAX,

@@ -3,31 +3,31 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "template/jinja.h"
+#include "pyval/pyval.h"
 
 enum { MAX_PRECISION = 400, MAX_WIDTH = 1 << 20 };
 
 struct percent {
-    struct jj_run *r;
+    struct py_run *r;
     struct slm_buf *out;
-    const struct jj_str *f;
+    const struct py_str *f;
     size_t i;
-    jj_val args;
+    py_val args;
     size_t used;
     bool mark;
 };
 
 struct conversion {
     bool minus, plus, space, zero, alt;
-    jj_int width, precision;
+    py_int width, precision;
 };
 
-bool slm_jj_put_fixed(struct jj_run *r, struct slm_buf *b, double f, int precision, char type,
+bool slm_py_put_fixed(struct py_run *r, struct slm_buf *b, double f, int precision, char type,
                       bool alt)
 {
     char buf[900], fmt[8] = {'%', '#', '.', '*', type, 0};
     if (precision > MAX_PRECISION) {
-        slm_jj_fail(r, SLM_E_LIMIT, "a precision too large for a template");
+        slm_py_fail(r, SLM_E_LIMIT, "a precision too large for a template");
         return false;
     }
     if (!alt)
@@ -54,11 +54,11 @@ bool slm_jj_put_fixed(struct jj_run *r, struct slm_buf *b, double f, int precisi
 
 static bool fail(struct percent *p, const char *why)
 {
-    slm_jj_fail(p->r, SLM_E_TEMPLATE, "%s", why);
+    slm_py_fail(p->r, SLM_E_TEMPLATE, "%s", why);
     return false;
 }
 
-static bool next_arg(struct percent *p, jj_val *out)
+static bool next_arg(struct percent *p, py_val *out)
 {
     if (p->args.t == T_TUPLE) {
         if (p->used >= p->args.l->n)
@@ -72,7 +72,7 @@ static bool next_arg(struct percent *p, jj_val *out)
     return true;
 }
 
-static bool key_arg(struct percent *p, jj_val *out)
+static bool key_arg(struct percent *p, py_val *out)
 {
     size_t lo = ++p->i;
     int depth = 1;
@@ -82,14 +82,14 @@ static bool key_arg(struct percent *p, jj_val *out)
     }
     if (depth)
         return fail(p, "incomplete format key");
-    jj_val key = slm_jj_str_view(p->r, p->f->s + lo, p->i - 1 - lo);
-    if (jj_bad(key))
+    py_val key = slm_py_str_view(p->r, p->f->s + lo, p->i - 1 - lo);
+    if (py_bad(key))
         return false;
     if (p->args.t == T_UNDEF)
-        slm_jj_undef_error(p->r, p->args);
+        slm_py_undef_error(p->r, p->args);
     if (p->args.t != T_DICT)
         return fail(p, "format requires a mapping");
-    jj_val *v = slm_jj_get(p->r, p->args.d, key);
+    py_val *v = slm_py_get(p->r, p->args.d, key);
     if (!v)
         return fail(p, "a key of the format is not in the mapping");
     *out = *v;
@@ -99,14 +99,14 @@ static bool key_arg(struct percent *p, jj_val *out)
 
 static char peek(const struct percent *p) { return p->i < p->f->n ? p->f->s[p->i] : 0; }
 
-static bool number(struct percent *p, jj_int *out)
+static bool number(struct percent *p, py_int *out)
 {
-    jj_val v;
+    py_val v;
     if (peek(p) == '*') {
         p->i++;
         if (!next_arg(p, &v))
             return false;
-        if (!slm_jj_as_int(v, out))
+        if (!slm_py_as_int(v, out))
             return fail(p, "* wants int");
     } else {
         for (*out = 0; peek(p) >= '0' && peek(p) <= '9'; p->i++)
@@ -114,7 +114,7 @@ static bool number(struct percent *p, jj_int *out)
                 *out = *out * 10 + (peek(p) - '0');
     }
     if (*out > MAX_WIDTH) {
-        slm_jj_fail(p->r, SLM_E_LIMIT, "a width too large for a template");
+        slm_py_fail(p->r, SLM_E_LIMIT, "a width too large for a template");
         return false;
     }
     return true;
@@ -156,7 +156,7 @@ static bool flags(struct percent *p, struct conversion *c)
     return true;
 }
 
-static void digits(struct slm_buf *b, jj_uint u, unsigned base, bool upper)
+static void digits(struct slm_buf *b, py_uint u, unsigned base, bool upper)
 {
     char s[140];
     size_t k = sizeof s;
@@ -175,28 +175,28 @@ struct piece {
     bool neg;
 };
 
-static bool integer(struct percent *p, jj_val v, char type, const struct conversion *c,
+static bool integer(struct percent *p, py_val v, char type, const struct conversion *c,
                     struct piece *out)
 {
     struct slm_buf *b = &out->b;
-    jj_int i;
+    py_int i;
     bool dec = type == 'd' || type == 'i' || type == 'u';
-    if (v.t == T_FLOAT && dec && slm_jj_float_to_int(v.f, &i))
-        v = jj_of_int(i);
-    if (!slm_jj_as_int(v, &i)) {
+    if (v.t == T_FLOAT && dec && slm_py_float_to_int(v.f, &i))
+        v = py_of_int(i);
+    if (!slm_py_as_int(v, &i)) {
         if (v.t == T_UNDEF)
-            slm_jj_undef_error(p->r, v);
-        slm_jj_fail(p->r, SLM_E_TEMPLATE, "%%%c format: %s is required, not %s", type,
-                    dec ? "a real number" : "an integer", slm_jj_type_name(v));
+            slm_py_undef_error(p->r, v);
+        slm_py_fail(p->r, SLM_E_TEMPLATE, "%%%c format: %s is required, not %s", type,
+                    dec ? "a real number" : "an integer", slm_py_type_name(v));
         return false;
     }
     out->neg = i < 0;
-    digits(b, i < 0 ? -(jj_uint)i : (jj_uint)i, dec ? 10 : type == 'o' ? 8 : 16, type == 'X');
+    digits(b, i < 0 ? -(py_uint)i : (py_uint)i, dec ? 10 : type == 'o' ? 8 : 16, type == 'X');
     out->prefix = !c->alt || dec ? "" : type == 'o' ? "0o" : type == 'x' ? "0x" : "0X";
-    if (c->precision > (jj_int)b->n) {
+    if (c->precision > (py_int)b->n) {
         struct slm_buf z;
-        slm_jj_buf(p->r, &z);
-        for (jj_int k = c->precision - (jj_int)b->n; k > 0; k--)
+        slm_py_buf(p->r, &z);
+        for (py_int k = c->precision - (py_int)b->n; k > 0; k--)
             slm_buf_putc(&z, '0');
         slm_buf_put(&z, b->s, b->n);
         slm_buf_release(b);
@@ -205,48 +205,48 @@ static bool integer(struct percent *p, jj_val v, char type, const struct convers
     return true;
 }
 
-static bool real(struct percent *p, jj_val v, char type, const struct conversion *c,
+static bool real(struct percent *p, py_val v, char type, const struct conversion *c,
                  struct piece *out)
 {
     double f;
-    if (!slm_jj_as_num(v, &f)) {
+    if (!slm_py_as_num(v, &f)) {
         if (v.t == T_UNDEF)
-            slm_jj_undef_error(p->r, v);
-        slm_jj_fail(p->r, SLM_E_TEMPLATE, "must be real number, not %s", slm_jj_type_name(v));
+            slm_py_undef_error(p->r, v);
+        slm_py_fail(p->r, SLM_E_TEMPLATE, "must be real number, not %s", slm_py_type_name(v));
         return false;
     }
     out->neg = signbit(f) && !isnan(f);
-    return slm_jj_put_fixed(p->r, &out->b, fabs(f), c->precision < 0 ? 6 : (int)c->precision,
+    return slm_py_put_fixed(p->r, &out->b, fabs(f), c->precision < 0 ? 6 : (int)c->precision,
                             type, c->alt);
 }
 
-static bool text(struct percent *p, jj_val v, char type, const struct conversion *c,
+static bool text(struct percent *p, py_val v, char type, const struct conversion *c,
                  struct slm_buf *b)
 {
-    jj_val s;
+    py_val s;
     if (type == 'c') {
         char ch[4];
         if (v.t == T_INT && v.i >= 0 && v.i <= 0x10ffff)
             slm_buf_put(b, ch, (size_t)slm_utf8_put(ch, (int32_t)v.i));
-        else if (v.t == T_STR && slm_jj_chars(v.s) == 1)
+        else if (v.t == T_STR && slm_py_chars(v.s) == 1)
             slm_buf_put(b, v.s->s, v.s->n);
         else
             return fail(p, "%c requires int or char");
         return true;
     }
     if (type == 's') {
-        s = slm_jj_soft_str(p->r, v);
+        s = slm_py_soft_str(p->r, v);
     } else {
         struct slm_buf t;
-        slm_jj_buf(p->r, &t);
-        slm_jj_put_repr(p->r, &t, v);
-        s = slm_jj_buf_str(p->r, &t);
+        slm_py_buf(p->r, &t);
+        slm_py_put_repr(p->r, &t, v);
+        s = slm_py_buf_str(p->r, &t);
     }
     if (p->mark)
-        s = slm_jj_escape(p->r, s);
-    if (jj_bad(s))
+        s = slm_py_escape(p->r, s);
+    if (py_bad(s))
         return false;
-    size_t n = c->precision < 0 ? s.s->n : slm_jj_offset(s.s, (size_t)c->precision);
+    size_t n = c->precision < 0 ? s.s->n : slm_py_offset(s.s, (size_t)c->precision);
     slm_buf_put(b, s.s->s, n);
     return true;
 }
@@ -255,7 +255,7 @@ static bool text(struct percent *p, jj_val v, char type, const struct conversion
 static void put_padded(struct percent *p, const struct conversion *c, const struct slm_buf *b,
                        const char *sign, const char *prefix, bool numeric)
 {
-    jj_int n = (jj_int)(slm_utf8_count(b->s, b->n) + strlen(sign) + strlen(prefix)),
+    py_int n = (py_int)(slm_utf8_count(b->s, b->n) + strlen(sign) + strlen(prefix)),
            pad = c->width - n;
     bool zeros = c->zero && numeric && !c->minus;
     for (; !c->minus && !zeros && pad > 0; pad--)
@@ -273,7 +273,7 @@ static bool convert(struct percent *p)
 {
     struct conversion c;
     struct piece out = {.prefix = ""};
-    jj_val v = {.t = T_MISSING};
+    py_val v = {.t = T_MISSING};
     bool ok;
     if (peek(p) == '(' && !key_arg(p, &v))
         return false;
@@ -288,12 +288,12 @@ static bool convert(struct percent *p)
         return true;
     }
     if (!strchr("diuoxXeEfFgGcrsa", type)) {
-        slm_jj_fail(p->r, SLM_E_TEMPLATE, "unsupported format character");
+        slm_py_fail(p->r, SLM_E_TEMPLATE, "unsupported format character");
         return false;
     }
     if (v.t == T_MISSING && !next_arg(p, &v))
         return false;
-    slm_jj_buf(p->r, &out.b);
+    slm_py_buf(p->r, &out.b);
     bool numeric = !strchr("crsa", type);
     if (strchr("diuoxX", type))
         ok = integer(p, v, type, &c, &out);
@@ -307,17 +307,17 @@ static bool convert(struct percent *p)
 }
 
 /* What could have been a mapping of keys need not be used up. */
-static bool subscriptable(jj_val v)
+static bool subscriptable(py_val v)
 {
     return v.t == T_DICT || v.t == T_LIST || v.t == T_RANGE || v.t == T_BYTES || v.t == T_UNDEF;
 }
 
-jj_val slm_jj_percent(struct jj_run *r, jj_val fmt, jj_val args)
+py_val slm_py_percent(struct py_run *r, py_val fmt, py_val args)
 {
     struct slm_buf out;
     struct percent p = {.r = r, .out = &out, .f = fmt.s, .args = args, .mark = fmt.mark};
     bool ok = true;
-    slm_jj_buf(r, &out);
+    slm_py_buf(r, &out);
     while (ok && p.i < p.f->n && !out.failed) {
         const char *at = memchr(p.f->s + p.i, '%', p.f->n - p.i);
         size_t hi = at ? (size_t)(at - p.f->s) : p.f->n;
@@ -326,11 +326,11 @@ jj_val slm_jj_percent(struct jj_run *r, jj_val fmt, jj_val args)
         if (!at)
             break;
         p.i++;
-        ok = slm_jj_step(r, 4) && convert(&p);
+        ok = slm_py_step(r, 4) && convert(&p);
     }
     if (ok && (args.t == T_TUPLE ? p.used < args.l->n : !p.used && !subscriptable(args)))
         ok = fail(&p, "not all arguments converted during string formatting");
-    jj_val v = slm_jj_buf_str(r, &out);
+    py_val v = slm_py_buf_str(r, &out);
     v.mark = fmt.mark && v.t == T_STR;
-    return ok ? v : jj_failed();
+    return ok ? v : py_failed();
 }

@@ -2,7 +2,8 @@
  * Jinja's patterns, matched by hand and each in one pass over the word. */
 #include <string.h>
 
-#include "template/jinja.h"
+#include "pyval/pyval.h"
+#include "pyval/methods.h"
 
 struct word {
     const char *s;
@@ -201,10 +202,10 @@ static size_t balance(struct word w, size_t lo, size_t hi)
 }
 
 struct links {
-    struct jj_run *r;
+    struct py_run *r;
     struct slm_buf *b;
-    jj_val rel, target, schemes;
-    jj_int limit; /* -1: none */
+    py_val rel, target, schemes;
+    py_int limit; /* -1: none */
 };
 
 static void put_link(struct links *x, const char *prefix, struct word w, struct word shown,
@@ -215,18 +216,18 @@ static void put_link(struct links *x, const char *prefix, struct word w, struct 
     slm_buf_putc(x->b, '"');
     if (web_link && x->rel.t == T_STR) {
         slm_buf_puts(x->b, " rel=\"");
-        slm_jj_put_str(x->r, x->b, x->rel);
+        slm_py_put_str(x->r, x->b, x->rel);
         slm_buf_putc(x->b, '"');
     }
     if (web_link && x->target.t == T_STR) {
         slm_buf_puts(x->b, " target=\"");
-        slm_jj_put_str(x->r, x->b, x->target);
+        slm_py_put_str(x->r, x->b, x->target);
         slm_buf_putc(x->b, '"');
     }
     slm_buf_putc(x->b, '>');
-    struct jj_str s = {.s = shown.s, .n = shown.n, .chars = SIZE_MAX};
-    bool cut = web_link && x->limit >= 0 && (jj_int)slm_jj_chars(&s) > x->limit;
-    slm_buf_put(x->b, shown.s, cut ? slm_jj_offset(&s, (size_t)x->limit) : shown.n);
+    struct py_str s = {.s = shown.s, .n = shown.n, .chars = SIZE_MAX};
+    bool cut = web_link && x->limit >= 0 && (py_int)slm_py_chars(&s) > x->limit;
+    slm_buf_put(x->b, shown.s, cut ? slm_py_offset(&s, (size_t)x->limit) : shown.n);
     slm_buf_puts(x->b, cut ? "...</a>" : "</a>");
 }
 
@@ -246,8 +247,8 @@ static void put_word(struct links *x, struct word w)
         put_link(x, "mailto:", mid, mid, false);
     } else {
         bool linked = false;
-        for (size_t i = 0; jj_is_seq(x->schemes) && i < x->schemes.l->n && !linked; i++) {
-            const struct jj_str *s =
+        for (size_t i = 0; py_is_seq(x->schemes) && i < x->schemes.l->n && !linked; i++) {
+            const struct py_str *s =
                 x->schemes.l->v[i].t == T_STR ? x->schemes.l->v[i].s : NULL;
             if (s && mid.n > s->n && memcmp(mid.s, s->s, s->n) == 0) {
                 put_link(x, "", mid, mid, true);
@@ -261,61 +262,58 @@ static void put_word(struct links *x, struct word w)
 }
 
 /* rel: the words given, nofollow and noopener, each once and in order. */
-static jj_val relation(struct jj_run *r, jj_val rel, bool nofollow)
+static py_val relation(struct py_run *r, py_val rel, bool nofollow)
 {
-    jj_val words = slm_jj_list(r, T_LIST, 0),
-           extra[2] = {slm_jj_strz(r, "noopener"), slm_jj_strz(r, "nofollow")};
+    py_val words = slm_py_list(r, T_LIST, 0),
+           extra[2] = {slm_py_strz(r, "noopener"), slm_py_strz(r, "nofollow")};
     if (rel.t == T_STR)
-        words = slm_jj_str_method(r, rel, slm_jj_method_find(T_STR, "split", 5),
-                                  &(struct jj_args){0});
+        words = slm_py_split(r, rel, &(struct py_args){0}, false);
     for (int i = 0; i < 1 + nofollow; i++) {
-        if (jj_bad(words) || jj_bad(extra[i]))
-            return jj_failed();
-        int have = slm_jj_contains(r, extra[i], words);
-        if (have < 0 || (!have && !slm_jj_push(r, words.l, extra[i])))
-            return jj_failed();
+        if (py_bad(words) || py_bad(extra[i]))
+            return py_failed();
+        int have = slm_py_contains(r, extra[i], words);
+        if (have < 0 || (!have && !slm_py_push(r, words.l, extra[i])))
+            return py_failed();
     }
-    jj_val sep = slm_jj_strz(r, " ");
-    if (jj_bad(words) || jj_bad(sep) || !slm_jj_sort(r, words.l->v, NULL, words.l->n, false))
-        return jj_failed();
-    return slm_jj_escape(r, slm_jj_join(r, sep, words, true));
+    py_val sep = slm_py_strz(r, " ");
+    if (py_bad(words) || py_bad(sep) || !slm_py_sort(r, words.l->v, NULL, words.l->n, false))
+        return py_failed();
+    return slm_py_escape(r, slm_py_join(r, sep, words, true));
 }
 
-jj_val slm_jj_urlize(struct jj_run *r, jj_val v, const struct jj_args *a)
+py_val slm_py_urlize(struct py_run *r, py_val v, const struct py_args *a)
 {
-    static const struct jj_spec spec = {
+    static const struct py_spec spec = {
         "urlize", "trim_url_limit nofollow target rel extra_schemes", 0, 0};
-    jj_val o[5];
+    py_val o[5];
     bool nofollow;
     struct slm_buf b;
     struct links x = {.r = r, .b = &b, .limit = -1};
-    if (!slm_jj_bind(r, &spec, a, o) || !slm_jj_truth(r, o[1], &nofollow))
-        return jj_failed();
-    if (o[0].t != T_MISSING && o[0].t != T_NONE && !slm_jj_as_int(o[0], &x.limit))
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "urlize: trim_url_limit must be an integer");
+    if (!slm_py_bind(r, &spec, a, o) || !slm_py_truth(r, o[1], &nofollow))
+        return py_failed();
+    if (o[0].t != T_MISSING && o[0].t != T_NONE && !slm_py_as_int(o[0], &x.limit))
+        return slm_py_fail(r, SLM_E_TEMPLATE, "urlize: trim_url_limit must be an integer");
     x.rel = relation(r, o[3], nofollow);
-    x.target = o[2].t == T_STR ? slm_jj_escape(r, o[2]) : o[2];
+    x.target = o[2].t == T_STR ? slm_py_escape(r, o[2]) : o[2];
     x.schemes = o[4];
-    v = slm_jj_escape(r, v);
-    if (jj_bad(x.rel) || jj_bad(x.target) || jj_bad(v) || !slm_jj_step(r, v.s->n / 4))
-        return jj_failed();
-    slm_jj_buf(r, &b);
+    v = slm_py_escape(r, v);
+    if (py_bad(x.rel) || py_bad(x.target) || py_bad(v) || !slm_py_step(r, v.s->n / 4))
+        return py_failed();
+    slm_py_buf(r, &b);
     for (size_t i = 0, lo; i < v.s->n && !b.failed;) {
         int32_t cp;
         int len = slm_utf8_next(v.s->s + i, v.s->n - i, &cp);
-        if (cp >= 0 && slm_jj_space(cp)) {
+        if (cp >= 0 && slm_py_space(cp)) {
             slm_buf_put(&b, v.s->s + i, (size_t)len);
             i += (size_t)len;
             continue;
         }
         for (lo = i; i < v.s->n; i += (size_t)len) {
             len = slm_utf8_next(v.s->s + i, v.s->n - i, &cp);
-            if (cp >= 0 && slm_jj_space(cp))
+            if (cp >= 0 && slm_py_space(cp))
                 break;
         }
         put_word(&x, (struct word){v.s->s + lo, i - lo});
     }
-    v = slm_jj_buf_str(r, &b);
-    v.mark = r->autoescape && v.t == T_STR;
-    return v;
+    return slm_py_buf_str(r, &b);
 }

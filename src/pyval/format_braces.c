@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "template/jinja.h"
+#include "pyval/pyval.h"
 
 enum { MAX_WIDTH = 1 << 20 };
 
@@ -12,23 +12,23 @@ struct spec {
     char fill[5];
     char align, sign, group, type;
     bool alt, zero;
-    jj_int width, precision;
+    py_int width, precision;
 };
 
 struct braces {
-    struct jj_run *r;
-    const struct jj_args *a;
-    jj_int next; /* automatic numbering; -1 once fields are numbered by hand */
+    struct py_run *r;
+    const struct py_args *a;
+    py_int next; /* automatic numbering; -1 once fields are numbered by hand */
     bool mark;
 };
 
-static bool fail(struct jj_run *r, const char *why)
+static bool fail(struct py_run *r, const char *why)
 {
-    slm_jj_fail(r, SLM_E_TEMPLATE, "%s", why);
+    slm_py_fail(r, SLM_E_TEMPLATE, "%s", why);
     return false;
 }
 
-static bool spec_number(const struct jj_str *s, size_t *i, jj_int *out)
+static bool spec_number(const struct py_str *s, size_t *i, py_int *out)
 {
     *out = -1;
     for (; *i < s->n && s->s[*i] >= '0' && s->s[*i] <= '9'; ++*i) {
@@ -39,7 +39,7 @@ static bool spec_number(const struct jj_str *s, size_t *i, jj_int *out)
     return true;
 }
 
-static bool parse_spec(struct jj_run *r, const struct jj_str *s, struct spec *o)
+static bool parse_spec(struct py_run *r, const struct py_str *s, struct spec *o)
 {
     size_t i = 0;
     int32_t cp;
@@ -81,7 +81,7 @@ static bool parse_spec(struct jj_run *r, const struct jj_str *s, struct spec *o)
     return i == s->n || fail(r, "Invalid format specifier");
 }
 
-static void put_padding(struct slm_buf *b, const struct spec *o, jj_int n)
+static void put_padding(struct slm_buf *b, const struct spec *o, py_int n)
 {
     for (; n > 0 && !b->failed; n--)
         slm_buf_puts(b, o->fill);
@@ -90,8 +90,8 @@ static void put_padding(struct slm_buf *b, const struct spec *o, jj_int n)
 static void put_aligned(struct slm_buf *b, const struct spec *o, const char *sign,
                         const char *s, size_t n, char align)
 {
-    jj_int pad = o->width - (jj_int)slm_utf8_count(s, n) - (jj_int)strlen(sign);
-    jj_int left = pad <= 0 ? 0 : align == '>' ? pad : align == '^' ? pad / 2 : 0;
+    py_int pad = o->width - (py_int)slm_utf8_count(s, n) - (py_int)strlen(sign);
+    py_int left = pad <= 0 ? 0 : align == '>' ? pad : align == '^' ? pad / 2 : 0;
     put_padding(b, o, left);
     slm_buf_puts(b, sign);
     if (align == '=')
@@ -101,12 +101,12 @@ static void put_aligned(struct slm_buf *b, const struct spec *o, const char *sig
         put_padding(b, o, pad - left);
 }
 
-static bool format_text(struct jj_run *r, struct slm_buf *b, jj_val v, const struct spec *o)
+static bool format_text(struct py_run *r, struct slm_buf *b, py_val v, const struct spec *o)
 {
     if ((o->type && o->type != 's') || o->sign || o->alt || o->group ||
         (o->align == '=' && !o->zero))
         return fail(r, "Invalid format specifier for a string");
-    size_t n = o->precision < 0 ? v.s->n : slm_jj_offset(v.s, (size_t)o->precision);
+    size_t n = o->precision < 0 ? v.s->n : slm_py_offset(v.s, (size_t)o->precision);
     put_aligned(b, o, "", v.s->s, n, o->align && o->align != '=' ? o->align : '<');
     return true;
 }
@@ -131,7 +131,7 @@ static void put_grouped(struct slm_buf *b, const struct spec *o, const char *s, 
     slm_buf_put(b, s + whole, n - whole);
 }
 
-static void put_number(struct jj_run *r, struct slm_buf *b, const struct spec *o, bool neg,
+static void put_number(struct py_run *r, struct slm_buf *b, const struct spec *o, bool neg,
                        const char *prefix, const struct slm_buf *body)
 {
     char sign[8];
@@ -142,8 +142,8 @@ static void put_number(struct jj_run *r, struct slm_buf *b, const struct spec *o
              : o->sign == ' ' ? " "
                               : "",
              prefix);
-    slm_jj_buf(r, &g);
-    size_t room = o->width > (jj_int)strlen(sign) ? (size_t)o->width - strlen(sign) : 0;
+    slm_py_buf(r, &g);
+    size_t room = o->width > (py_int)strlen(sign) ? (size_t)o->width - strlen(sign) : 0;
     if (o->group)
         put_grouped(&g, o, body->s, body->n, room);
     else
@@ -152,7 +152,7 @@ static void put_number(struct jj_run *r, struct slm_buf *b, const struct spec *o
     slm_buf_release(&g);
 }
 
-static bool format_int(struct jj_run *r, struct slm_buf *b, jj_int i, const struct spec *o)
+static bool format_int(struct py_run *r, struct slm_buf *b, py_int i, const struct spec *o)
 {
     char s[140];
     size_t k = sizeof s;
@@ -160,11 +160,11 @@ static bool format_int(struct jj_run *r, struct slm_buf *b, jj_int i, const stru
                     : o->type == 'o'                   ? 8
                     : o->type == 'x' || o->type == 'X' ? 16
                                                        : 10;
-    jj_uint u = i < 0 ? -(jj_uint)i : (jj_uint)i;
+    py_uint u = i < 0 ? -(py_uint)i : (py_uint)i;
     struct slm_buf body;
     if (o->precision >= 0)
         return fail(r, "Precision not allowed in integer format specifier");
-    slm_jj_buf(r, &body);
+    slm_py_buf(r, &body);
     if (o->type == 'c') {
         if (i < 0 || i > 0x10ffff)
             return fail(r, "%c arg not in range(0x110000)");
@@ -188,27 +188,27 @@ static bool format_int(struct jj_run *r, struct slm_buf *b, jj_int i, const stru
     return true;
 }
 
-static bool format_float(struct jj_run *r, struct slm_buf *b, double f, const struct spec *o)
+static bool format_float(struct py_run *r, struct slm_buf *b, double f, const struct spec *o)
 {
     struct slm_buf body;
     bool neg = signbit(f) && !isnan(f);
     char type = o->type == 'n' ? 'g' : o->type;
     bool ok = true;
     f = fabs(f);
-    slm_jj_buf(r, &body);
+    slm_py_buf(r, &body);
     if (!type && o->precision < 0) {
-        slm_jj_put_float(&body, f);
+        slm_py_put_float(&body, f);
     } else if (!type) {
-        ok = slm_jj_put_fixed(r, &body, f, o->precision ? (int)o->precision : 1, 'g', o->alt);
+        ok = slm_py_put_fixed(r, &body, f, o->precision ? (int)o->precision : 1, 'g', o->alt);
         if (ok && !memchr(body.s, '.', body.n) && !memchr(body.s, 'e', body.n) && isfinite(f))
             slm_buf_puts(&body, ".0");
     } else if (type == '%') {
-        ok = slm_jj_put_fixed(r, &body, f * 100, o->precision < 0 ? 6 : (int)o->precision, 'f',
+        ok = slm_py_put_fixed(r, &body, f * 100, o->precision < 0 ? 6 : (int)o->precision, 'f',
                               o->alt);
         slm_buf_putc(&body, '%');
     } else {
         int precision = o->precision < 0 ? 6 : (int)o->precision;
-        ok = slm_jj_put_fixed(r, &body, f, precision == 0 && (type | 32) == 'g' ? 1 : precision,
+        ok = slm_py_put_fixed(r, &body, f, precision == 0 && (type | 32) == 'g' ? 1 : precision,
                               type, o->alt);
     }
     if (ok)
@@ -217,22 +217,22 @@ static bool format_float(struct jj_run *r, struct slm_buf *b, double f, const st
     return ok;
 }
 
-static bool format_value(struct braces *x, struct slm_buf *b, jj_val v, jj_val spec)
+static bool format_value(struct braces *x, struct slm_buf *b, py_val v, py_val spec)
 {
     struct spec o;
-    struct jj_run *r = x->r;
+    struct py_run *r = x->r;
     double f;
     if (v.t == T_STR && v.mark && spec.s->n && x->mark)
         return fail(r, "Unsupported format specification for Markup.");
     if (spec.s->n == 0)
-        return slm_jj_put_str(r, b, v);
+        return slm_py_put_str(r, b, v);
     if (!parse_spec(r, spec.s, &o))
         return false;
     if (v.t == T_STR)
         return format_text(r, b, v, &o);
-    if (!slm_jj_as_num(v, &f)) {
-        slm_jj_fail(r, SLM_E_TEMPLATE, "unsupported format string passed to %s.__format__",
-                    slm_jj_type_name(v));
+    if (!slm_py_as_num(v, &f)) {
+        slm_py_fail(r, SLM_E_TEMPLATE, "unsupported format string passed to %s.__format__",
+                    slm_py_type_name(v));
         return false;
     }
     if (v.t != T_FLOAT && (!o.type || strchr("bcdoxXn", o.type)))
@@ -243,68 +243,68 @@ static bool format_value(struct braces *x, struct slm_buf *b, jj_val v, jj_val s
 }
 
 /* The value that "0.name[key]" stands for. */
-static jj_val field_value(struct braces *x, const char *s, size_t n)
+static py_val field_value(struct braces *x, const char *s, size_t n)
 {
-    struct jj_run *r = x->r;
+    struct py_run *r = x->r;
     size_t i = 0;
-    jj_int index;
-    jj_val v;
+    py_int index;
+    py_val v;
     while (i < n && s[i] != '.' && s[i] != '[')
         i++;
     bool numbered =
-        i == 0 || (s[0] >= '0' && s[0] <= '9' && slm_jj_parse_int(s, i, 10, &index));
+        i == 0 || (s[0] >= '0' && s[0] <= '9' && slm_py_parse_int(s, i, 10, &index));
     if (numbered) {
         if ((i == 0) != (x->next >= 0) && x->next != 0)
-            return slm_jj_fail(r, SLM_E_TEMPLATE,
+            return slm_py_fail(r, SLM_E_TEMPLATE,
                                "cannot switch between manual field specification and automatic "
                                "field numbering");
         if (i == 0)
             index = x->next++;
         else
             x->next = -1;
-        if (index < 0 || index >= (jj_int)x->a->n)
-            return slm_jj_fail(r, SLM_E_TEMPLATE,
+        if (index < 0 || index >= (py_int)x->a->n)
+            return slm_py_fail(r, SLM_E_TEMPLATE,
                                "Replacement index out of range for positional args tuple");
         v = x->a->pos[index];
     } else {
-        jj_val *kw = x->a->kw ? slm_jj_get_str(x->a->kw, s, i) : NULL;
+        py_val *kw = x->a->kw ? slm_py_get_str(x->a->kw, s, i) : NULL;
         if (!kw)
-            return slm_jj_fail(r, SLM_E_TEMPLATE, "format: no argument named '%.*s'",
+            return slm_py_fail(r, SLM_E_TEMPLATE, "format: no argument named '%.*s'",
                                (int)(i > 80 ? 80 : i), s);
         v = *kw;
     }
-    while (i < n && !jj_bad(v)) {
+    while (i < n && !py_bad(v)) {
         bool item = s[i++] == '[';
         size_t lo = i;
         while (i < n && (item ? s[i] != ']' : s[i] != '.' && s[i] != '['))
             i++;
         if (i == lo || (item && i >= n))
-            return slm_jj_fail(r, SLM_E_TEMPLATE, "Empty attribute in format string");
-        jj_val key = slm_jj_str(r, s + lo, i - lo);
-        if (jj_bad(key))
+            return slm_py_fail(r, SLM_E_TEMPLATE, "Empty attribute in format string");
+        py_val key = slm_py_str(r, s + lo, i - lo);
+        if (py_bad(key))
             return key;
-        if (item && slm_jj_parse_int(s + lo, i - lo, 10, &index) && s[lo] >= '0' &&
+        if (item && slm_py_parse_int(s + lo, i - lo, 10, &index) && s[lo] >= '0' &&
             s[lo] <= '9')
-            key = jj_of_int(index);
-        v = item ? slm_jj_getitem(r, v, key) : slm_jj_getattr(r, v, key.s);
+            key = py_of_int(index);
+        v = item ? r->getitem(r, v, key) : r->getattr(r, v, key.s);
         i += item;
         if (i < n && s[i] != '.' && s[i] != '[')
-            return slm_jj_fail(r, SLM_E_TEMPLATE,
+            return slm_py_fail(r, SLM_E_TEMPLATE,
                                "Only '.' or '[' may follow ']' in format field specifier");
     }
     return v;
 }
 
-static jj_val convert(struct jj_run *r, jj_val v, char how)
+static py_val convert(struct py_run *r, py_val v, char how)
 {
     struct slm_buf b;
     if (how == 's')
-        return slm_jj_to_str(r, v);
+        return slm_py_to_str(r, v);
     if (how != 'r' && how != 'a')
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "Unknown conversion specifier");
-    slm_jj_buf(r, &b);
-    slm_jj_put_repr(r, &b, v);
-    return slm_jj_buf_str(r, &b);
+        return slm_py_fail(r, SLM_E_TEMPLATE, "Unknown conversion specifier");
+    slm_py_buf(r, &b);
+    slm_py_put_repr(r, &b, v);
+    return slm_py_buf_str(r, &b);
 }
 
 static bool expand(struct braces *x, struct slm_buf *out, const char *s, size_t n, int depth);
@@ -312,7 +312,7 @@ static bool expand(struct braces *x, struct slm_buf *out, const char *s, size_t 
 /* One field between braces: name, !conversion, :spec. */
 static bool field(struct braces *x, struct slm_buf *out, const char *s, size_t n, int depth)
 {
-    struct jj_run *r = x->r;
+    struct py_run *r = x->r;
     struct slm_buf spec;
     size_t i = 0;
     bool bracket = false;
@@ -320,8 +320,8 @@ static bool field(struct braces *x, struct slm_buf *out, const char *s, size_t n
         bracket = s[i] == '[' ? true : s[i] == ']' ? false : bracket;
         i++;
     }
-    jj_val v = field_value(x, s, i);
-    if (jj_bad(v))
+    py_val v = field_value(x, s, i);
+    if (py_bad(v))
         return false;
     if (i < n && s[i] == '!') {
         if (i + 1 >= n || (i + 2 < n && s[i + 2] != ':'))
@@ -329,19 +329,19 @@ static bool field(struct braces *x, struct slm_buf *out, const char *s, size_t n
         v = convert(r, v, s[i + 1]);
         i += 2;
     }
-    slm_jj_buf(r, &spec);
-    bool ok = !jj_bad(v) && (i >= n || expand(x, &spec, s + i + 1, n - i - 1, depth + 1));
-    jj_val text = slm_jj_buf_str(r, &spec);
-    if (!ok || jj_bad(text))
+    slm_py_buf(r, &spec);
+    bool ok = !py_bad(v) && (i >= n || expand(x, &spec, s + i + 1, n - i - 1, depth + 1));
+    py_val text = slm_py_buf_str(r, &spec);
+    if (!ok || py_bad(text))
         return false;
     if (!x->mark)
         return format_value(x, out, v, text);
-    slm_jj_buf(r, &spec);
+    slm_py_buf(r, &spec);
     ok = format_value(x, &spec, v, text);
-    jj_val shown = slm_jj_buf_str(r, &spec);
+    py_val shown = slm_py_buf_str(r, &spec);
     shown.mark = v.t == T_STR && v.mark;
-    shown = slm_jj_escape(r, shown);
-    return ok && !jj_bad(shown) && slm_jj_put_str(r, out, shown);
+    shown = slm_py_escape(r, shown);
+    return ok && !py_bad(shown) && slm_py_put_str(r, out, shown);
 }
 
 static bool expand(struct braces *x, struct slm_buf *out, const char *s, size_t n, int depth)
@@ -376,20 +376,20 @@ static bool expand(struct braces *x, struct slm_buf *out, const char *s, size_t 
         if (i >= n)
             return fail(x->r, lo >= n ? "Single '{' encountered in format string"
                                       : "expected '}' before end of string");
-        if (!slm_jj_step(x->r, 4) || !field(x, out, s + lo, i - lo, depth))
+        if (!slm_py_step(x->r, 4) || !field(x, out, s + lo, i - lo, depth))
             return false;
         i++;
     }
-    return slm_jj_step(x->r, n / 64);
+    return slm_py_step(x->r, n / 64);
 }
 
-jj_val slm_jj_braces(struct jj_run *r, jj_val fmt, const struct jj_args *a)
+py_val slm_py_braces(struct py_run *r, py_val fmt, const struct py_args *a)
 {
     struct slm_buf b;
     struct braces x = {.r = r, .a = a, .mark = fmt.mark};
-    slm_jj_buf(r, &b);
+    slm_py_buf(r, &b);
     bool ok = expand(&x, &b, fmt.s->s, fmt.s->n, 0);
-    jj_val v = slm_jj_buf_str(r, &b);
+    py_val v = slm_py_buf_str(r, &b);
     v.mark = fmt.mark && v.t == T_STR;
-    return ok ? v : jj_failed();
+    return ok ? v : py_failed();
 }

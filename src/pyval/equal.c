@@ -5,27 +5,27 @@
 #include <math.h>
 #include <string.h>
 
-#include "template/jinja.h"
+#include "pyval/pyval.h"
 
-static int equal_dict(struct jj_run *r, struct jj_dict *a, struct jj_dict *b)
+static int equal_dict(struct py_run *r, struct py_dict *a, struct py_dict *b)
 {
     if (a->n != b->n)
         return 0;
     for (size_t i = 0; i < a->n; i++) {
-        jj_val *v = slm_jj_get(r, b, a->e[i].k);
-        int same = v ? slm_jj_equal(r, a->e[i].v, *v) : r->code ? -1 : 0;
+        py_val *v = slm_py_get(r, b, a->e[i].k);
+        int same = v ? slm_py_equal(r, a->e[i].v, *v) : r->code ? -1 : 0;
         if (same <= 0)
             return same;
     }
     return 1;
 }
 
-static int equal_list(struct jj_run *r, const struct jj_list *a, const struct jj_list *b)
+static int equal_list(struct py_run *r, const struct py_list *a, const struct py_list *b)
 {
     if (a->n != b->n)
         return 0;
     for (size_t i = 0; i < a->n; i++) {
-        int same = slm_jj_equal(r, a->v[i], b->v[i]);
+        int same = slm_py_equal(r, a->v[i], b->v[i]);
         if (same <= 0)
             return same;
     }
@@ -33,11 +33,11 @@ static int equal_list(struct jj_run *r, const struct jj_list *a, const struct jj
 }
 
 /* -1, 0, 1; 2 when one is NaN. Exact between integers and floats. */
-static int compare_num(jj_val a, jj_val b)
+static int compare_num(py_val a, py_val b)
 {
-    jj_int x, y;
+    py_int x, y;
     double f, g;
-    if (slm_jj_as_int(a, &x) && slm_jj_as_int(b, &y))
+    if (slm_py_as_int(a, &x) && slm_py_as_int(b, &y))
         return x < y ? -1 : x > y;
     if (a.t != T_FLOAT)
         return -compare_num(b, a) == -2 ? 2 : -compare_num(b, a);
@@ -46,28 +46,28 @@ static int compare_num(jj_val a, jj_val b)
         return 2;
     if (b.t == T_FLOAT)
         return f < b.f ? -1 : f > b.f;
-    slm_jj_as_int(b, &y);
+    slm_py_as_int(b, &y);
     g = floor(f);
     if (g >= 0x1p126 || g < -0x1p126)
         return f < 0 ? -1 : 1;
-    x = (jj_int)g;
+    x = (py_int)g;
     return x < y ? -1 : x > y ? 1 : f > g;
 }
 
-static int equal_items(struct jj_run *r, jj_val a, jj_val b)
+static int equal_items(struct py_run *r, py_val a, py_val b)
 {
-    if (!slm_jj_enter(r))
+    if (!slm_py_enter(r))
         return -1;
     int same = a.t == T_DICT ? equal_dict(r, a.d, b.d) : equal_list(r, a.l, b.l);
     r->level--;
     return same;
 }
 
-int slm_jj_equal(struct jj_run *r, jj_val a, jj_val b)
+int slm_py_equal(struct py_run *r, py_val a, py_val b)
 {
-    if (!slm_jj_step(r, 1))
+    if (!slm_py_step(r, 1))
         return -1;
-    if (jj_is_num(a) && jj_is_num(b))
+    if (py_is_num(a) && py_is_num(b))
         return compare_num(a, b) == 0;
     if (a.t != b.t)
         return 0;
@@ -85,36 +85,35 @@ int slm_jj_equal(struct jj_run *r, jj_val a, jj_val b)
                                                     (a.r->n == 1 || a.r->step == b.r->step)));
     case T_VIEW:
         return a.v == b.v || (a.v->d == b.v->d && a.v->what == b.v->what && a.v->what != 1);
-    case T_FUNC: return a.func == b.func;
     case T_METHOD: return a.m->id == b.m->id && a.m->self.s == b.m->self.s;
     default: return a.s == b.s;
     }
 }
 
-static int unordered(struct jj_run *r, const char *op, jj_val a, jj_val b)
+static int unordered(struct py_run *r, const char *op, py_val a, py_val b)
 {
     if (a.t == T_UNDEF || b.t == T_UNDEF)
-        slm_jj_undef_error(r, a.t == T_UNDEF ? a : b);
+        slm_py_undef_error(r, a.t == T_UNDEF ? a : b);
     else
-        slm_jj_fail(r, SLM_E_TEMPLATE, "'%s' not supported between instances of '%s' and '%s'",
-                    op, slm_jj_type_name(a), slm_jj_type_name(b));
+        slm_py_fail(r, SLM_E_TEMPLATE, "'%s' not supported between instances of '%s' and '%s'",
+                    op, slm_py_type_name(a), slm_py_type_name(b));
     return -1;
 }
 
-static int order_list(struct jj_run *r, int op, const struct jj_list *a,
-                      const struct jj_list *b)
+static int order_list(struct py_run *r, int op, const struct py_list *a,
+                      const struct py_list *b)
 {
     size_t i = 0;
-    if (!slm_jj_enter(r))
+    if (!slm_py_enter(r))
         return -1;
     int same = 1, result;
     for (; i < a->n && i < b->n; i++)
-        if ((same = slm_jj_equal(r, a->v[i], b->v[i])) != 1)
+        if ((same = slm_py_equal(r, a->v[i], b->v[i])) != 1)
             break;
     if (same < 0)
         result = -1;
     else if (same == 0)
-        result = slm_jj_compare(r, op, a->v[i], b->v[i]);
+        result = slm_py_compare(r, op, a->v[i], b->v[i]);
     else
         result = op == OP_LT   ? a->n < b->n
                  : op == OP_LE ? a->n <= b->n
@@ -124,23 +123,23 @@ static int order_list(struct jj_run *r, int op, const struct jj_list *a,
     return result;
 }
 
-static int order(struct jj_run *r, int op, jj_val a, jj_val b)
+static int order(struct py_run *r, int op, py_val a, py_val b)
 {
     static const char *const names[] = {
         [OP_LT] = "<", [OP_LE] = "<=", [OP_GT] = ">", [OP_GE] = ">="};
     int c;
-    if (jj_is_num(a) && jj_is_num(b)) {
+    if (py_is_num(a) && py_is_num(b)) {
         c = compare_num(a, b);
         if (c == 2)
             return 0;
     } else if (a.t == b.t && (a.t == T_STR || a.t == T_BYTES)) {
         size_t n = a.s->n < b.s->n ? a.s->n : b.s->n;
-        if (!slm_jj_step(r, n / 64))
+        if (!slm_py_step(r, n / 64))
             return -1;
         c = n ? memcmp(a.s->s, b.s->s, n) : 0;
         if (!c)
             c = a.s->n < b.s->n ? -1 : a.s->n > b.s->n;
-    } else if (a.t == b.t && jj_is_seq(a)) {
+    } else if (a.t == b.t && py_is_seq(a)) {
         return order_list(r, op, a.l, b.l);
     } else {
         return unordered(r, names[op], a, b);
@@ -148,29 +147,29 @@ static int order(struct jj_run *r, int op, jj_val a, jj_val b)
     return op == OP_LT ? c < 0 : op == OP_LE ? c <= 0 : op == OP_GT ? c > 0 : c >= 0;
 }
 
-int slm_jj_less(struct jj_run *r, jj_val a, jj_val b) { return order(r, OP_LT, a, b); }
+int slm_py_less(struct py_run *r, py_val a, py_val b) { return order(r, OP_LT, a, b); }
 
-int slm_jj_compare(struct jj_run *r, int op, jj_val a, jj_val b)
+int slm_py_compare(struct py_run *r, int op, py_val a, py_val b)
 {
     int c;
-    if (!slm_jj_step(r, 1))
+    if (!slm_py_step(r, 1))
         return -1;
     switch (op) {
-    case OP_EQ: return slm_jj_equal(r, a, b);
-    case OP_NE: c = slm_jj_equal(r, a, b); return c < 0 ? c : !c;
-    case OP_IN: return slm_jj_contains(r, a, b);
-    case OP_NOTIN: c = slm_jj_contains(r, a, b); return c < 0 ? c : !c;
+    case OP_EQ: return slm_py_equal(r, a, b);
+    case OP_NE: c = slm_py_equal(r, a, b); return c < 0 ? c : !c;
+    case OP_IN: return slm_py_contains(r, a, b);
+    case OP_NOTIN: c = slm_py_contains(r, a, b); return c < 0 ? c : !c;
     default: return order(r, op, a, b);
     }
 }
 
-static int contains_range(struct jj_val item, const struct jj_range *g)
+static int contains_range(struct py_val item, const struct py_range *g)
 {
-    jj_int i;
+    py_int i;
     if (item.t == T_FLOAT) {
-        if (!(item.f == floor(item.f)) || !slm_jj_float_to_int(item.f, &i))
+        if (!(item.f == floor(item.f)) || !slm_py_float_to_int(item.f, &i))
             return 0;
-    } else if (!slm_jj_as_int(item, &i)) {
+    } else if (!slm_py_as_int(item, &i)) {
         return 0;
     }
     if (g->step > 0 ? i < g->start || i >= g->stop : i > g->start || i <= g->stop)
@@ -178,42 +177,42 @@ static int contains_range(struct jj_val item, const struct jj_range *g)
     return (i - g->start) % g->step == 0;
 }
 
-int slm_jj_contains(struct jj_run *r, jj_val item, jj_val in)
+int slm_py_contains(struct py_run *r, py_val item, py_val in)
 {
     if (in.t == T_STR || in.t == T_BYTES) {
         if (item.t != in.t) {
-            slm_jj_fail(r, SLM_E_TEMPLATE,
+            slm_py_fail(r, SLM_E_TEMPLATE,
                         "'in <string>' requires string as left operand, not %s",
-                        slm_jj_type_name(item));
+                        slm_py_type_name(item));
             return -1;
         }
-        if (!slm_jj_step(r, in.s->n / 64))
+        if (!slm_py_step(r, in.s->n / 64))
             return -1;
         return item.s->n == 0 || memmem(in.s->s, in.s->n, item.s->s, item.s->n) != NULL;
     }
     if (in.t == T_RANGE)
         return contains_range(item, in.r);
     if (in.t == T_DICT || (in.t == T_VIEW && in.v->what == 0)) {
-        struct jj_dict *d = in.t == T_DICT ? in.d : in.v->d;
-        return slm_jj_get(r, d, item) ? 1 : r->code ? -1 : 0;
+        struct py_dict *d = in.t == T_DICT ? in.d : in.v->d;
+        return slm_py_get(r, d, item) ? 1 : r->code ? -1 : 0;
     }
-    if (!slm_jj_iterable(in)) {
-        slm_jj_fail(r, SLM_E_TEMPLATE, "argument of type '%s' is not iterable",
-                    slm_jj_type_name(in));
+    if (!slm_py_iterable(in)) {
+        slm_py_fail(r, SLM_E_TEMPLATE, "argument of type '%s' is not iterable",
+                    slm_py_type_name(in));
         return -1;
     }
-    struct jj_iter *it = slm_jj_iter(r, in);
-    jj_val v;
+    struct py_iter *it = slm_py_iter(r, in);
+    py_val v;
     int more = it ? 0 : -1;
-    while (it && (more = slm_jj_next(r, it, &v)) > 0) {
-        int same = slm_jj_equal(r, v, item);
+    while (it && (more = slm_py_next(r, it, &v)) > 0) {
+        int same = slm_py_equal(r, v, item);
         if (same)
             return same;
     }
     return more;
 }
 
-uint64_t slm_jj_hash_bytes(const char *s, size_t n)
+uint64_t slm_py_hash_bytes(const char *s, size_t n)
 {
     uint64_t h = 0xcbf29ce484222325u ^ n;
     for (size_t i = 0; i < n; i++)
@@ -228,23 +227,23 @@ static uint64_t mix(uint64_t h)
     return h ^ (h >> 29);
 }
 
-bool slm_jj_hashable(jj_val v)
+bool slm_py_hashable(py_val v)
 {
     if (v.t == T_LIST || v.t == T_DICT || (v.t == T_VIEW && v.v->what != 1))
         return false;
     for (size_t i = 0; v.t == T_TUPLE && i < v.l->n; i++)
-        if (!slm_jj_hashable(v.l->v[i]))
+        if (!slm_py_hashable(v.l->v[i]))
             return false;
     return true;
 }
 
-static bool hash_tuple(struct jj_run *r, const struct jj_list *l, uint64_t *out)
+static bool hash_tuple(struct py_run *r, const struct py_list *l, uint64_t *out)
 {
     uint64_t h = 0x345678u, one;
-    if (!slm_jj_enter(r))
+    if (!slm_py_enter(r))
         return false;
     for (size_t i = 0; i < l->n; i++) {
-        if (!slm_jj_hash(r, l->v[i], &one))
+        if (!slm_py_hash(r, l->v[i], &one))
             return false;
         h = mix(h * 31 + one);
     }
@@ -253,10 +252,10 @@ static bool hash_tuple(struct jj_run *r, const struct jj_list *l, uint64_t *out)
     return true;
 }
 
-bool slm_jj_hash(struct jj_run *r, jj_val v, uint64_t *out)
+bool slm_py_hash(struct py_run *r, py_val v, uint64_t *out)
 {
-    jj_int i;
-    if (!slm_jj_step(r, 1))
+    py_int i;
+    if (!slm_py_step(r, 1))
         return false;
     switch (v.t) {
     case T_VIEW:
@@ -264,20 +263,20 @@ bool slm_jj_hash(struct jj_run *r, jj_val v, uint64_t *out)
             *out = mix((uint64_t)(uintptr_t)v.v);
             return true;
         }
-        slm_jj_fail(r, SLM_E_TEMPLATE, "unhashable type: '%s'", slm_jj_type_name(v));
+        slm_py_fail(r, SLM_E_TEMPLATE, "unhashable type: '%s'", slm_py_type_name(v));
         return false;
     case T_STR:
     case T_BYTES:
         if (!v.s->hash) {
-            if (!slm_jj_step(r, v.s->n / 16))
+            if (!slm_py_step(r, v.s->n / 16))
                 return false;
-            v.s->hash = slm_jj_hash_bytes(v.s->s, v.s->n);
+            v.s->hash = slm_py_hash_bytes(v.s->s, v.s->n);
         }
         *out = v.s->hash;
         return true;
     case T_TUPLE: return hash_tuple(r, v.l, out);
     case T_FLOAT:
-        if (v.f == floor(v.f) && slm_jj_float_to_int(v.f, &i))
+        if (v.f == floor(v.f) && slm_py_float_to_int(v.f, &i))
             *out = mix((uint64_t)i);
         else
             memcpy(out, &v.f, sizeof *out), *out = mix(*out);
@@ -286,40 +285,39 @@ bool slm_jj_hash(struct jj_run *r, jj_val v, uint64_t *out)
     case T_BOOL: *out = mix((uint64_t)(v.t == T_INT ? v.i : v.b)); return true;
     case T_UNDEF:
     case T_NONE: *out = mix(v.t); return true;
-    case T_FUNC: *out = mix((uint64_t)v.func + 1000); return true;
     case T_LIST:
     case T_DICT:
-        slm_jj_fail(r, SLM_E_TEMPLATE, "unhashable type: '%s'", slm_jj_type_name(v));
+        slm_py_fail(r, SLM_E_TEMPLATE, "unhashable type: '%s'", slm_py_type_name(v));
         return false;
     default: *out = mix((uint64_t)(uintptr_t)v.s); return true;
     }
 }
 
-static size_t probe_start(const struct jj_dict *d, uint64_t h)
+static size_t probe_start(const struct py_dict *d, uint64_t h)
 {
     return (size_t)mix(h) & (d->slots - 1);
 }
 
-static struct jj_entry *find(struct jj_run *r, struct jj_dict *d, jj_val k, uint64_t h)
+static struct py_entry *find(struct py_run *r, struct py_dict *d, py_val k, uint64_t h)
 {
     if (!d->slots)
         return NULL;
     for (size_t s = probe_start(d, h); d->index[s]; s = (s + 1) & (d->slots - 1)) {
-        struct jj_entry *e = &d->e[d->index[s] - 1];
+        struct py_entry *e = &d->e[d->index[s] - 1];
         if (e->h != h)
             continue;
-        int same = slm_jj_equal(r, e->k, k);
+        int same = slm_py_equal(r, e->k, k);
         if (same)
             return same > 0 ? e : NULL;
     }
     return NULL;
 }
 
-static bool rehash(struct jj_run *r, struct jj_dict *d)
+static bool rehash(struct py_run *r, struct py_dict *d)
 {
     size_t cap = d->cap ? d->cap * 2 : 8, slots = cap * 2;
-    struct jj_entry *e = slm_jj_new_n(r, cap, sizeof *e);
-    uint32_t *index = e ? slm_jj_new_n(r, slots, sizeof *index) : NULL;
+    struct py_entry *e = slm_py_new_n(r, cap, sizeof *e);
+    uint32_t *index = e ? slm_py_new_n(r, slots, sizeof *index) : NULL;
     if (!index || cap > UINT32_MAX / 2)
         return false;
     if (d->n)
@@ -337,12 +335,12 @@ static bool rehash(struct jj_run *r, struct jj_dict *d)
     return true;
 }
 
-bool slm_jj_put(struct jj_run *r, struct jj_dict *d, jj_val k, jj_val v)
+bool slm_py_put(struct py_run *r, struct py_dict *d, py_val k, py_val v)
 {
     uint64_t h;
-    if (!slm_jj_hash(r, k, &h))
+    if (!slm_py_hash(r, k, &h))
         return false;
-    struct jj_entry *e = find(r, d, k, h);
+    struct py_entry *e = find(r, d, k, h);
     if (r->code)
         return false;
     if (e) {
@@ -354,27 +352,27 @@ bool slm_jj_put(struct jj_run *r, struct jj_dict *d, jj_val k, jj_val v)
     size_t s = probe_start(d, h);
     while (d->index[s])
         s = (s + 1) & (d->slots - 1);
-    d->e[d->n] = (struct jj_entry){k, v, h};
+    d->e[d->n] = (struct py_entry){k, v, h};
     d->index[s] = (uint32_t)++d->n;
     return true;
 }
 
-jj_val *slm_jj_get(struct jj_run *r, struct jj_dict *d, jj_val k)
+py_val *slm_py_get(struct py_run *r, struct py_dict *d, py_val k)
 {
     uint64_t h;
-    if (!slm_jj_hash(r, k, &h))
+    if (!slm_py_hash(r, k, &h))
         return NULL;
-    struct jj_entry *e = find(r, d, k, h);
+    struct py_entry *e = find(r, d, k, h);
     return e ? &e->v : NULL;
 }
 
-jj_val *slm_jj_get_str(struct jj_dict *d, const char *s, size_t n)
+py_val *slm_py_get_str(struct py_dict *d, const char *s, size_t n)
 {
-    uint64_t h = slm_jj_hash_bytes(s, n);
+    uint64_t h = slm_py_hash_bytes(s, n);
     if (!d || !d->slots)
         return NULL;
     for (size_t i = probe_start(d, h); d->index[i]; i = (i + 1) & (d->slots - 1)) {
-        struct jj_entry *e = &d->e[d->index[i] - 1];
+        struct py_entry *e = &d->e[d->index[i] - 1];
         if (e->h == h && e->k.t == T_STR && e->k.s->n == n && memcmp(e->k.s->s, s, n) == 0)
             return &e->v;
     }
@@ -383,31 +381,31 @@ jj_val *slm_jj_get_str(struct jj_dict *d, const char *s, size_t n)
 
 /* Merge sort of indexes, bottom up: stable, and an order that makes no sense cannot harm it. */
 struct merge {
-    const jj_val *key;
+    const py_val *key;
     uint32_t *to, *from;
     bool reverse;
 };
 
-static bool merge(struct jj_run *r, const struct merge *m, size_t lo, size_t mid, size_t hi)
+static bool merge(struct py_run *r, const struct merge *m, size_t lo, size_t mid, size_t hi)
 {
     size_t a = lo, b = mid;
     for (size_t k = lo; k < hi; k++) {
         int take_b = a >= mid;
         if (!take_b && b < hi) {
-            jj_val x = m->key[m->from[a]], y = m->key[m->from[b]];
-            take_b = m->reverse ? slm_jj_less(r, x, y) : slm_jj_less(r, y, x);
+            py_val x = m->key[m->from[a]], y = m->key[m->from[b]];
+            take_b = m->reverse ? slm_py_less(r, x, y) : slm_py_less(r, y, x);
         }
-        if (take_b < 0 || !slm_jj_step(r, 1))
+        if (take_b < 0 || !slm_py_step(r, 1))
             return false;
         m->to[k] = m->from[take_b ? b++ : a++];
     }
     return true;
 }
 
-bool slm_jj_sort(struct jj_run *r, jj_val *v, jj_val *keys, size_t n, bool reverse)
+bool slm_py_sort(struct py_run *r, py_val *v, py_val *keys, size_t n, bool reverse)
 {
-    uint32_t *a = slm_jj_new_n(r, n, sizeof *a), *b = slm_jj_new_n(r, n, sizeof *b);
-    jj_val *copy = slm_jj_new_n(r, n, sizeof *copy);
+    uint32_t *a = slm_py_new_n(r, n, sizeof *a), *b = slm_py_new_n(r, n, sizeof *b);
+    py_val *copy = slm_py_new_n(r, n, sizeof *copy);
     if (!a || !b || !copy || n > UINT32_MAX)
         return false;
     for (size_t i = 0; i < n; i++)

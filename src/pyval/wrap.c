@@ -1,24 +1,25 @@
 /* Filters with an algorithm of their own: wordwrap after Python's textwrap, striptags. */
 #include <string.h>
 
-#include "template/jinja.h"
+#include "pyval/pyval.h"
+#include "pyval/methods.h"
 
 /* A line as code points, and the chunks (words, runs of blanks) it falls into. */
 struct wrap {
-    struct jj_run *r;
+    struct py_run *r;
     const int32_t *s;
     size_t n;
     size_t width;
     bool break_words, hyphens;
     struct slm_buf *out;
-    struct jj_str *sep;
+    struct py_str *sep;
     bool any;             /* a line was put out */
     size_t *line, line_n; /* pairs: from, to */
 };
 
 static bool blank(int32_t c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-static bool word(int32_t c) { return c == '_' || slm_jj_alnum(c); }
-static bool letter(int32_t c) { return word(c) && !slm_jj_numeric(c); }
+static bool word(int32_t c) { return c == '_' || slm_py_alnum(c); }
+static bool letter(int32_t c) { return word(c) && !slm_py_numeric(c); }
 static bool wordish(int32_t c) { return word(c) || (c < 128 && strchr("!\"'&.,?", c)); }
 
 static size_t dashes(const struct wrap *w, size_t i)
@@ -113,7 +114,7 @@ static bool wrap_line(struct wrap *w)
             i = end;
             continue;
         }
-        if (!slm_jj_step(w->r, 1 + (end - i) / 8))
+        if (!slm_py_step(w->r, 1 + (end - i) / 8))
             return false;
         if (used + (end - i) <= w->width) {
             w->line[2 * w->line_n] = i;
@@ -137,10 +138,10 @@ static bool wrap_line(struct wrap *w)
     return true;
 }
 
-static bool decode(struct jj_run *r, const struct jj_str *s, struct wrap *w)
+static bool decode(struct py_run *r, const struct py_str *s, struct wrap *w)
 {
-    int32_t *cp = slm_jj_new_n(r, s->n + 1, sizeof *cp);
-    w->line = slm_jj_new_n(r, 2 * s->n + 4, sizeof *w->line);
+    int32_t *cp = slm_py_new_n(r, s->n + 1, sizeof *cp);
+    w->line = slm_py_new_n(r, 2 * s->n + 4, sizeof *w->line);
     w->n = 0;
     if (!cp || !w->line)
         return false;
@@ -153,31 +154,31 @@ static bool decode(struct jj_run *r, const struct jj_str *s, struct wrap *w)
     return true;
 }
 
-jj_val slm_jj_wordwrap(struct jj_run *r, jj_val v, const struct jj_args *a)
+py_val slm_py_wordwrap(struct py_run *r, py_val v, const struct py_args *a)
 {
-    static const struct jj_spec spec = {
+    static const struct py_spec spec = {
         "wordwrap", "width break_long_words wrapstring break_on_hyphens", 0, 0};
-    jj_val o[4], lines;
-    jj_int width = 79;
+    py_val o[4], lines;
+    py_int width = 79;
     struct slm_buf b;
     struct wrap w = {.r = r, .out = &b, .break_words = true, .hyphens = true};
-    if (!slm_jj_bind(r, &spec, a, o) ||
-        (o[1].t != T_MISSING && !slm_jj_truth(r, o[1], &w.break_words)) ||
-        (o[3].t != T_MISSING && !slm_jj_truth(r, o[3], &w.hyphens)))
-        return jj_failed();
+    if (!slm_py_bind(r, &spec, a, o) ||
+        (o[1].t != T_MISSING && !slm_py_truth(r, o[1], &w.break_words)) ||
+        (o[3].t != T_MISSING && !slm_py_truth(r, o[3], &w.hyphens)))
+        return py_failed();
     if (o[2].t == T_MISSING || o[2].t == T_NONE)
-        o[2] = slm_jj_strz(r, "\n");
+        o[2] = slm_py_strz(r, "\n");
     if (v.t != T_STR || o[2].t != T_STR ||
-        (o[0].t != T_MISSING && !slm_jj_as_int(o[0], &width)))
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "wordwrap: wants a string and a width");
-    lines = slm_jj_split_lines(r, v, false);
-    if (jj_bad(lines))
+        (o[0].t != T_MISSING && !slm_py_as_int(o[0], &width)))
+        return slm_py_fail(r, SLM_E_TEMPLATE, "wordwrap: wants a string and a width");
+    lines = slm_py_split_lines(r, v, false);
+    if (py_bad(lines))
         return lines;
     if (width <= 0 && lines.l->n)
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "invalid width (must be > 0)");
-    w.width = width > (jj_int)1 << 40 ? (size_t)1 << 40 : (size_t)width;
+        return slm_py_fail(r, SLM_E_TEMPLATE, "invalid width (must be > 0)");
+    w.width = width > (py_int)1 << 40 ? (size_t)1 << 40 : (size_t)width;
     w.sep = o[2].s;
-    slm_jj_buf(r, &b);
+    slm_py_buf(r, &b);
     for (size_t i = 0; i < lines.l->n && !b.failed; i++) {
         if (i)
             slm_buf_put(&b, w.sep->s, w.sep->n);
@@ -185,7 +186,7 @@ jj_val slm_jj_wordwrap(struct jj_run *r, jj_val v, const struct jj_args *a)
         if (!decode(r, lines.l->v[i].s, &w) || !wrap_line(&w))
             break;
     }
-    return slm_jj_buf_str(r, &b);
+    return slm_py_buf_str(r, &b);
 }
 
 /* The entities that text escaped by machines holds, and numbers. Length eaten, 0: none. */
@@ -233,25 +234,25 @@ static size_t entity(const char *s, size_t n, struct slm_buf *b)
     return i + (i < n && s[i] == ';');
 }
 
-static jj_val unescape(struct jj_run *r, jj_val v)
+static py_val unescape(struct py_run *r, py_val v)
 {
     struct slm_buf b;
-    slm_jj_buf(r, &b);
+    slm_py_buf(r, &b);
     for (size_t i = 0; i < v.s->n && !b.failed;) {
         size_t len = v.s->s[i] == '&' ? entity(v.s->s + i, v.s->n - i, &b) : 0;
         if (!len)
             slm_buf_putc(&b, v.s->s[i]);
         i += len ? len : 1;
     }
-    return slm_jj_buf_str(r, &b);
+    return slm_py_buf_str(r, &b);
 }
 
-jj_val slm_jj_striptags(struct jj_run *r, jj_val v)
+py_val slm_py_striptags(struct py_run *r, py_val v)
 {
     struct slm_buf b;
-    const struct jj_str *s = v.s;
+    const struct py_str *s = v.s;
     size_t i = 0;
-    slm_jj_buf(r, &b);
+    slm_py_buf(r, &b);
     while (i < s->n) {
         const char *lt = memchr(s->s + i, '<', s->n - i), *end = NULL;
         size_t at = lt ? (size_t)(lt - s->s) : s->n;
@@ -265,11 +266,9 @@ jj_val slm_jj_striptags(struct jj_run *r, jj_val v)
         slm_buf_put(&b, s->s + i, at - i);
         i = end ? (size_t)(end - s->s) + (comment ? 3 : 1) : s->n;
     }
-    v = slm_jj_buf_str(r, &b);
-    jj_val words = jj_bad(v) ? v
-                             : slm_jj_str_method(r, v, slm_jj_method_find(T_STR, "split", 5),
-                                                 &(struct jj_args){0});
-    jj_val sep = slm_jj_strz(r, " ");
-    v = jj_bad(words) || jj_bad(sep) ? jj_failed() : slm_jj_join(r, sep, words, false);
-    return jj_bad(v) ? v : unescape(r, v);
+    v = slm_py_buf_str(r, &b);
+    py_val words = py_bad(v) ? v : slm_py_split(r, v, &(struct py_args){0}, false);
+    py_val sep = slm_py_strz(r, " ");
+    v = py_bad(words) || py_bad(sep) ? py_failed() : slm_py_join(r, sep, words, false);
+    return py_bad(v) ? v : unescape(r, v);
 }

@@ -2,8 +2,8 @@
  * (Unicode 14): characters whose upper or title case is several characters, those whose folded
  * form is not their lower case, digits that are no decimals and numbers that are no digits.
  * Included by cases.c alone. */
-#ifndef SLM_TEMPLATE_CASE_TABLES_H
-#define SLM_TEMPLATE_CASE_TABLES_H
+#ifndef SLM_PYVAL_CASE_TABLES_H
+#define SLM_PYVAL_CASE_TABLES_H
 
 #include <stdint.h>
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "template/jinja.h"
+#include "pyval/pyval.h"
 
 struct when {
     int64_t year;
@@ -166,16 +166,14 @@ static void format_time(struct slm_buf *b, const struct when *w, const char *s, 
     }
 }
 
-jj_val slm_jj_strftime(struct jj_run *r, jj_val f)
+py_val slm_py_strftime(struct py_run *r, py_val f, int64_t now)
 {
     struct slm_buf b;
     if (f.t != T_STR)
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "strftime() argument 1 must be str, not %s",
-                           slm_jj_type_name(f));
-    if (r->now == INT64_MIN)
-        r->now = slm_clock_local();
-    struct when w = civil(r->now);
-    slm_jj_buf(r, &b);
-    format_time(&b, &w, f.s->s, f.s->n, r->now);
-    return slm_jj_step(r, f.s->n) ? slm_jj_buf_str(r, &b) : (slm_buf_release(&b), jj_failed());
+        return slm_py_fail(r, SLM_E_TEMPLATE, "strftime() argument 1 must be str, not %s",
+                           slm_py_type_name(f));
+    struct when w = civil(now);
+    slm_py_buf(r, &b);
+    format_time(&b, &w, f.s->s, f.s->n, now);
+    return slm_py_step(r, f.s->n) ? slm_py_buf_str(r, &b) : (slm_buf_release(&b), py_failed());
 }

@@ -6,58 +6,58 @@
 #include <string.h>
 #include <strings.h>
 
-#include "template/jinja.h"
+#include "pyval/pyval.h"
 
-bool slm_jj_float_to_int(double f, jj_int *out)
+bool slm_py_float_to_int(double f, py_int *out)
 {
     if (!(f > -0x1p126 && f < 0x1p126))
         return false;
-    *out = (jj_int)f;
+    *out = (py_int)f;
     return true;
 }
 
-static jj_val too_big(struct jj_run *r)
+static py_val too_big(struct py_run *r)
 {
-    return slm_jj_fail(r, SLM_E_TEMPLATE, "integer beyond 127 bits");
+    return slm_py_fail(r, SLM_E_TEMPLATE, "integer beyond 127 bits");
 }
 
-static jj_val mismatch(struct jj_run *r, const char *op, jj_val a, jj_val b)
+static py_val mismatch(struct py_run *r, const char *op, py_val a, py_val b)
 {
     if (a.t == T_UNDEF || b.t == T_UNDEF)
-        return slm_jj_undef_error(r, a.t == T_UNDEF ? a : b);
-    return slm_jj_fail(r, SLM_E_TEMPLATE, "unsupported operand type(s) for %s: '%s' and '%s'",
-                       op, slm_jj_type_name(a), slm_jj_type_name(b));
+        return slm_py_undef_error(r, a.t == T_UNDEF ? a : b);
+    return slm_py_fail(r, SLM_E_TEMPLATE, "unsupported operand type(s) for %s: '%s' and '%s'",
+                       op, slm_py_type_name(a), slm_py_type_name(b));
 }
 
-static jj_int floor_div(jj_int a, jj_int b)
+static py_int floor_div(py_int a, py_int b)
 {
-    jj_int q = a / b;
+    py_int q = a / b;
     return a % b && (a < 0) != (b < 0) ? q - 1 : q;
 }
 
-static jj_val int_pow(struct jj_run *r, jj_int a, jj_int b)
+static py_val int_pow(struct py_run *r, py_int a, py_int b)
 {
-    jj_int result = 1;
+    py_int result = 1;
     if (b < 0) {
         if (a == 0)
-            return slm_jj_fail(r, SLM_E_TEMPLATE, "0.0 cannot be raised to a negative power");
-        return jj_float(pow((double)a, (double)b));
+            return slm_py_fail(r, SLM_E_TEMPLATE, "0.0 cannot be raised to a negative power");
+        return py_float(pow((double)a, (double)b));
     }
     if (a == 0 || a == 1)
-        return jj_of_int(b == 0 ? 1 : a);
+        return py_of_int(b == 0 ? 1 : a);
     if (a == -1)
-        return jj_of_int(b % 2 ? -1 : 1);
+        return py_of_int(b % 2 ? -1 : 1);
     if (b > 127)
         return too_big(r);
     while (b-- > 0)
         if (__builtin_mul_overflow(result, a, &result))
             return too_big(r);
-    return jj_of_int(result);
+    return py_of_int(result);
 }
 
-static jj_val int_op(struct jj_run *r, int op, jj_int a, jj_int b)
+static py_val int_op(struct py_run *r, int op, py_int a, py_int b)
 {
-    jj_int c;
+    py_int c;
     bool over = false;
     switch (op) {
     case OP_ADD: over = __builtin_add_overflow(a, b, &c); break;
@@ -66,21 +66,21 @@ static jj_val int_op(struct jj_run *r, int op, jj_int a, jj_int b)
     case OP_POW: return int_pow(r, a, b);
     default:
         if (b == 0)
-            return slm_jj_fail(r, SLM_E_TEMPLATE,
+            return slm_py_fail(r, SLM_E_TEMPLATE,
                                op == OP_DIV ? "division by zero"
                                             : "integer division or modulo by zero");
         if (op == OP_DIV)
-            return jj_float((double)a / (double)b);
+            return py_float((double)a / (double)b);
         if (b == -1) {
             c = 0;
-            over = op == OP_FLOORDIV && __builtin_sub_overflow((jj_int)0, a, &c);
+            over = op == OP_FLOORDIV && __builtin_sub_overflow((py_int)0, a, &c);
         } else {
             c = floor_div(a, b);
             if (op == OP_MOD)
                 c = a - c * b;
         }
     }
-    return over ? too_big(r) : jj_of_int(c);
+    return over ? too_big(r) : py_of_int(c);
 }
 
 static double float_mod(double a, double b, double *quotient)
@@ -103,62 +103,62 @@ static double float_mod(double a, double b, double *quotient)
     return m;
 }
 
-static jj_val float_op(struct jj_run *r, int op, double a, double b)
+static py_val float_op(struct py_run *r, int op, double a, double b)
 {
     double q, m;
     switch (op) {
-    case OP_ADD: return jj_float(a + b);
-    case OP_SUB: return jj_float(a - b);
-    case OP_MUL: return jj_float(a * b);
+    case OP_ADD: return py_float(a + b);
+    case OP_SUB: return py_float(a - b);
+    case OP_MUL: return py_float(a * b);
     case OP_POW:
         if (a == 0 && b < 0)
-            return slm_jj_fail(r, SLM_E_TEMPLATE, "0.0 cannot be raised to a negative power");
+            return slm_py_fail(r, SLM_E_TEMPLATE, "0.0 cannot be raised to a negative power");
         if (a < 0 && isfinite(a) && isfinite(b) && b != floor(b))
-            return slm_jj_fail(r, SLM_E_TEMPLATE, "a power that is a complex number");
+            return slm_py_fail(r, SLM_E_TEMPLATE, "a power that is a complex number");
         q = pow(a, b);
         if (isinf(q) && isfinite(a) && isfinite(b))
-            return slm_jj_fail(r, SLM_E_TEMPLATE, "(34, 'Numerical result out of range')");
-        return jj_float(q);
+            return slm_py_fail(r, SLM_E_TEMPLATE, "(34, 'Numerical result out of range')");
+        return py_float(q);
     default:
         if (b == 0)
-            return slm_jj_fail(r, SLM_E_TEMPLATE,
+            return slm_py_fail(r, SLM_E_TEMPLATE,
                                op == OP_DIV ? "float division by zero"
                                             : "float floor division or modulo by zero");
         if (op == OP_DIV)
-            return jj_float(a / b);
+            return py_float(a / b);
         m = float_mod(a, b, &q);
-        return jj_float(op == OP_MOD ? m : q);
+        return py_float(op == OP_MOD ? m : q);
     }
 }
 
-static jj_val concat_str(struct jj_run *r, jj_val a, jj_val b)
+static py_val concat_str(struct py_run *r, py_val a, py_val b)
 {
     bool mark = a.mark || b.mark;
     if (mark && !a.mark)
-        a = slm_jj_escape(r, a);
+        a = slm_py_escape(r, a);
     if (mark && !b.mark)
-        b = slm_jj_escape(r, b);
-    if (jj_bad(a) || jj_bad(b))
-        return jj_failed();
-    char *s = slm_jj_new(r, a.s->n + b.s->n);
+        b = slm_py_escape(r, b);
+    if (py_bad(a) || py_bad(b))
+        return py_failed();
+    char *s = slm_py_new(r, a.s->n + b.s->n);
     if (!s)
-        return jj_failed();
+        return py_failed();
     memcpy(s, a.s->s, a.s->n);
     memcpy(s + a.s->n, b.s->s, b.s->n);
-    jj_val v = slm_jj_str_view(r, s, a.s->n + b.s->n);
-    v.mark = mark && !jj_bad(v);
+    py_val v = slm_py_str_view(r, s, a.s->n + b.s->n);
+    v.mark = mark && !py_bad(v);
     if (v.t == T_STR && a.s->chars != SIZE_MAX && b.s->chars != SIZE_MAX)
         v.s->chars = a.s->chars + b.s->chars;
     return v;
 }
 
-static jj_val add(struct jj_run *r, jj_val a, jj_val b)
+static py_val add(struct py_run *r, py_val a, py_val b)
 {
     if (a.t == T_STR && b.t == T_STR)
         return concat_str(r, a, b);
-    if (a.t == b.t && jj_is_seq(a)) {
-        jj_val v = slm_jj_list(r, a.t, a.l->n + b.l->n);
-        if (jj_bad(v))
+    if (a.t == b.t && py_is_seq(a)) {
+        py_val v = slm_py_list(r, a.t, a.l->n + b.l->n);
+        if (py_bad(v))
             return v;
         if (a.l->n)
             memcpy(v.l->v, a.l->v, a.l->n * sizeof *v.l->v);
@@ -167,54 +167,54 @@ static jj_val add(struct jj_run *r, jj_val a, jj_val b)
         v.l->n = a.l->n + b.l->n;
         return v;
     }
-    if ((a.t == T_STR || jj_is_seq(a)) && b.t != T_UNDEF)
-        return slm_jj_fail(r, SLM_E_TEMPLATE, "can only concatenate %s (not \"%s\") to %s",
-                           slm_jj_type_name(a), slm_jj_type_name(b), slm_jj_type_name(a));
+    if ((a.t == T_STR || py_is_seq(a)) && b.t != T_UNDEF)
+        return slm_py_fail(r, SLM_E_TEMPLATE, "can only concatenate %s (not \"%s\") to %s",
+                           slm_py_type_name(a), slm_py_type_name(b), slm_py_type_name(a));
     return mismatch(r, "+", a, b);
 }
 
-static jj_val repeat(struct jj_run *r, jj_val a, jj_int times)
+static py_val repeat(struct py_run *r, py_val a, py_int times)
 {
     size_t n = a.t == T_STR || a.t == T_BYTES ? a.s->n : a.l->n,
-           size = a.t == T_STR || a.t == T_BYTES ? 1 : sizeof(jj_val);
+           size = a.t == T_STR || a.t == T_BYTES ? 1 : sizeof(py_val);
     size_t total;
     if (times < 0 || n == 0)
         times = 0;
-    if (times > (jj_int)(r->max_memory / size) || !slm_mul_ok(n, (size_t)times, &total))
-        return slm_jj_fail(r, SLM_E_LIMIT, "a repetition too long for a template");
+    if (times > (py_int)(r->max_memory / size) || !slm_mul_ok(n, (size_t)times, &total))
+        return slm_py_fail(r, SLM_E_LIMIT, "a repetition too long for a template");
     if (size == 1) {
-        char *s = slm_jj_new(r, total);
+        char *s = slm_py_new(r, total);
         for (size_t i = 0; s && i < (size_t)times; i++)
             memcpy(s + i * n, a.s->s, n);
-        jj_val v = s && slm_jj_step(r, (uint64_t)times / 8) ? slm_jj_str_view(r, s, total)
-                                                            : jj_failed();
-        if (!jj_bad(v)) {
+        py_val v = s && slm_py_step(r, (uint64_t)times / 8) ? slm_py_str_view(r, s, total)
+                                                            : py_failed();
+        if (!py_bad(v)) {
             v.t = a.t;
             v.mark = a.mark;
         }
         return v;
     }
-    jj_val v = slm_jj_list(r, a.t, total);
-    for (size_t i = 0; !jj_bad(v) && i < (size_t)times; i++)
+    py_val v = slm_py_list(r, a.t, total);
+    for (size_t i = 0; !py_bad(v) && i < (size_t)times; i++)
         memcpy(v.l->v + i * n, a.l->v, n * size);
-    if (!jj_bad(v))
+    if (!py_bad(v))
         v.l->n = total;
     return v;
 }
 
-static bool repeatable(jj_val v) { return v.t == T_STR || v.t == T_BYTES || jj_is_seq(v); }
+static bool repeatable(py_val v) { return v.t == T_STR || v.t == T_BYTES || py_is_seq(v); }
 
-jj_val slm_jj_binary(struct jj_run *r, int op, jj_val a, jj_val b)
+py_val slm_py_binary(struct py_run *r, int op, py_val a, py_val b)
 {
     static const char *const names[] = {"+", "-", "*", "/", "//", "%", "** or pow()"};
-    jj_int x, y;
+    py_int x, y;
     double f, g;
-    if (!slm_jj_step(r, 1))
-        return jj_failed();
-    bool ix = slm_jj_as_int(a, &x), iy = slm_jj_as_int(b, &y);
+    if (!slm_py_step(r, 1))
+        return py_failed();
+    bool ix = slm_py_as_int(a, &x), iy = slm_py_as_int(b, &y);
     if (ix && iy)
         return int_op(r, op, x, y);
-    if (slm_jj_as_num(a, &f) && slm_jj_as_num(b, &g))
+    if (slm_py_as_num(a, &f) && slm_py_as_num(b, &g))
         return float_op(r, op, f, g);
     if (op == OP_ADD)
         return add(r, a, b);
@@ -223,28 +223,28 @@ jj_val slm_jj_binary(struct jj_run *r, int op, jj_val a, jj_val b)
     if (op == OP_MUL && repeatable(b) && ix)
         return repeat(r, b, x);
     if (op == OP_MOD && a.t == T_STR)
-        return slm_jj_percent(r, a, b);
+        return slm_py_percent(r, a, b);
     return mismatch(r, names[op], a, b);
 }
 
-jj_val slm_jj_negate(struct jj_run *r, jj_val v, bool minus)
+py_val slm_py_negate(struct py_run *r, py_val v, bool minus)
 {
-    jj_int i;
-    if (slm_jj_as_int(v, &i))
-        return minus ? int_op(r, OP_SUB, 0, i) : jj_of_int(i);
+    py_int i;
+    if (slm_py_as_int(v, &i))
+        return minus ? int_op(r, OP_SUB, 0, i) : py_of_int(i);
     if (v.t == T_FLOAT)
-        return jj_float(minus ? -v.f : v.f);
+        return py_float(minus ? -v.f : v.f);
     if (v.t == T_UNDEF)
-        return slm_jj_undef_error(r, v);
-    return slm_jj_fail(r, SLM_E_TEMPLATE, "bad operand type for unary %c: '%s'",
-                       minus ? '-' : '+', slm_jj_type_name(v));
+        return slm_py_undef_error(r, v);
+    return slm_py_fail(r, SLM_E_TEMPLATE, "bad operand type for unary %c: '%s'",
+                       minus ? '-' : '+', slm_py_type_name(v));
 }
 
-void slm_jj_put_int(struct slm_buf *b, jj_int i)
+void slm_py_put_int(struct slm_buf *b, py_int i)
 {
     char s[48];
     size_t k = sizeof s;
-    jj_uint u = i < 0 ? -(jj_uint)i : (jj_uint)i;
+    py_uint u = i < 0 ? -(py_uint)i : (py_uint)i;
     do {
         s[--k] = (char)('0' + (int)(u % 10));
         u /= 10;
@@ -254,7 +254,7 @@ void slm_jj_put_int(struct slm_buf *b, jj_int i)
     slm_buf_put(b, s + k, sizeof s - k);
 }
 
-void slm_jj_put_float(struct slm_buf *b, double f)
+void slm_py_put_float(struct slm_buf *b, double f)
 {
     char s[40], digits[24];
     int n = 0, exp;
@@ -302,7 +302,7 @@ static size_t trim(const char **s, size_t n)
 {
     int32_t cp;
     int len;
-    while (n && (len = slm_utf8_next(*s, n, &cp)) > 0 && cp >= 0 && slm_jj_space(cp)) {
+    while (n && (len = slm_utf8_next(*s, n, &cp)) > 0 && cp >= 0 && slm_py_space(cp)) {
         *s += len;
         n -= (size_t)len;
     }
@@ -311,16 +311,16 @@ static size_t trim(const char **s, size_t n)
         while (c > 0 && ((unsigned char)(*s)[c] & 0xc0) == 0x80)
             c--;
         slm_utf8_next(*s + c, n - c, &cp);
-        if (cp < 0 || !slm_jj_space(cp))
+        if (cp < 0 || !slm_py_space(cp))
             break;
         n = c;
     }
     return n;
 }
 
-bool slm_jj_parse_int(const char *s, size_t n, int base, jj_int *out)
+bool slm_py_parse_int(const char *s, size_t n, int base, py_int *out)
 {
-    jj_int v = 0;
+    py_int v = 0;
     bool neg = false, digit = false;
     n = trim(&s, n);
     if (n && (*s == '+' || *s == '-')) {
@@ -355,8 +355,8 @@ bool slm_jj_parse_int(const char *s, size_t n, int base, jj_int *out)
         int d = c >= '0' && c <= '9'                 ? c - '0'
                 : (c | 32) >= 'a' && (c | 32) <= 'z' ? (c | 32) - 'a' + 10
                                                      : 99;
-        if (d >= base || __builtin_mul_overflow(v, (jj_int)base, &v) ||
-            __builtin_add_overflow(v, (jj_int)d, &v))
+        if (d >= base || __builtin_mul_overflow(v, (py_int)base, &v) ||
+            __builtin_add_overflow(v, (py_int)d, &v))
             return false;
         digit = true;
     }
@@ -364,7 +364,7 @@ bool slm_jj_parse_int(const char *s, size_t n, int base, jj_int *out)
     return digit;
 }
 
-bool slm_jj_parse_float(const char *s, size_t n, double *out)
+bool slm_py_parse_float(const char *s, size_t n, double *out)
 {
     char buf[400];
     size_t m = 0;

@@ -1,9 +1,9 @@
 /* Characters as Python's str classifies and recases them. */
 #include <string.h>
 
-#include "template/jinja.h"
-#include "template/case_tables.h"
-#include "template/methods.h"
+#include "pyval/pyval.h"
+#include "pyval/case_tables.h"
+#include "pyval/methods.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -15,9 +15,9 @@ static bool in_ranges(const struct cp_range *r, size_t n, int32_t cp)
     return false;
 }
 
-bool slm_jj_space(int32_t cp) { return (cp >= 0x1c && cp <= 0x1f) || slm_utf8_space(cp); }
+bool slm_py_space(int32_t cp) { return (cp >= 0x1c && cp <= 0x1f) || slm_utf8_space(cp); }
 
-bool slm_jj_printable(int32_t cp)
+bool slm_py_printable(int32_t cp)
 {
     if (cp < 0x7f)
         return cp >= 0x20;
@@ -25,14 +25,14 @@ bool slm_jj_printable(int32_t cp)
     return c[0] != 'C' && c[0] != 'Z';
 }
 
-bool slm_jj_alpha(int32_t cp)
+bool slm_py_alpha(int32_t cp)
 {
     if (cp < 0x80)
         return (cp | 32) >= 'a' && (cp | 32) <= 'z';
     return slm_utf8_category(cp)[0] == 'L';
 }
 
-bool slm_jj_digit(int32_t cp)
+bool slm_py_digit(int32_t cp)
 {
     if (cp < 0x80)
         return cp >= '0' && cp <= '9';
@@ -40,7 +40,7 @@ bool slm_jj_digit(int32_t cp)
            in_ranges(digit_ranges, COUNT(digit_ranges), cp);
 }
 
-bool slm_jj_numeric(int32_t cp)
+bool slm_py_numeric(int32_t cp)
 {
     if (cp < 0x80)
         return cp >= '0' && cp <= '9';
@@ -48,9 +48,9 @@ bool slm_jj_numeric(int32_t cp)
            in_ranges(other_numeric, COUNT(other_numeric), cp);
 }
 
-bool slm_jj_alnum(int32_t cp) { return slm_jj_alpha(cp) || slm_jj_numeric(cp); }
+bool slm_py_alnum(int32_t cp) { return slm_py_alpha(cp) || slm_py_numeric(cp); }
 
-bool slm_jj_upper(int32_t cp)
+bool slm_py_upper(int32_t cp)
 {
     if (cp < 0x80)
         return cp >= 'A' && cp <= 'Z';
@@ -58,7 +58,7 @@ bool slm_jj_upper(int32_t cp)
            in_ranges(other_upper, COUNT(other_upper), cp);
 }
 
-bool slm_jj_lower(int32_t cp)
+bool slm_py_lower(int32_t cp)
 {
     if (cp < 0x80)
         return cp >= 'a' && cp <= 'z';
@@ -73,7 +73,7 @@ static bool title_letter(int32_t cp)
 
 static bool cased(int32_t cp)
 {
-    return slm_jj_upper(cp) || slm_jj_lower(cp) || title_letter(cp);
+    return slm_py_upper(cp) || slm_py_lower(cp) || title_letter(cp);
 }
 
 static void put_cp(struct slm_buf *b, int32_t cp)
@@ -153,7 +153,7 @@ static void put_lower(struct slm_buf *b, const char *s, size_t n, size_t i, int3
         put_cp(b, slm_utf8_lower(cp));
 }
 
-void slm_jj_put_case(struct slm_buf *b, const char *s, size_t n, int how)
+void slm_py_put_case(struct slm_buf *b, const char *s, size_t n, int how)
 {
     int32_t cp;
     bool in_word = false;
@@ -161,9 +161,9 @@ void slm_jj_put_case(struct slm_buf *b, const char *s, size_t n, int how)
         int len = slm_utf8_next(s + i, n - i, &cp);
         if (cp < 0)
             slm_buf_put(b, s + i, (size_t)len);
-        else if (how == CASE_UPPER || (how == CASE_SWAP && slm_jj_lower(cp)))
+        else if (how == CASE_UPPER || (how == CASE_SWAP && slm_py_lower(cp)))
             put_upper(b, cp, false);
-        else if (how == CASE_LOWER || (how == CASE_SWAP && slm_jj_upper(cp)))
+        else if (how == CASE_LOWER || (how == CASE_SWAP && slm_py_upper(cp)))
             put_lower(b, s, n, i, cp);
         else if (how == CASE_FOLD)
             put_fold(b, cp);
@@ -178,21 +178,21 @@ void slm_jj_put_case(struct slm_buf *b, const char *s, size_t n, int how)
     }
 }
 
-jj_val slm_jj_recase(struct jj_run *r, jj_val s, int how)
+py_val slm_py_recase(struct py_run *r, py_val s, int how)
 {
     struct slm_buf b;
-    slm_jj_buf(r, &b);
-    if (!slm_jj_step(r, s.s->n / 4)) {
+    slm_py_buf(r, &b);
+    if (!slm_py_step(r, s.s->n / 4)) {
         slm_buf_release(&b);
-        return jj_failed();
+        return py_failed();
     }
-    slm_jj_put_case(&b, s.s->s, s.s->n, how);
-    jj_val v = slm_jj_buf_str(r, &b);
-    v.mark = s.mark && !jj_bad(v);
+    slm_py_put_case(&b, s.s->s, s.s->n, how);
+    py_val v = slm_py_buf_str(r, &b);
+    v.mark = s.mark && !py_bad(v);
     return v;
 }
 
-static bool identifier(const struct jj_str *s)
+static bool identifier(const struct py_str *s)
 {
     int32_t cp;
     for (size_t i = 0; i < s->n;) {
@@ -208,14 +208,14 @@ static bool identifier(const struct jj_str *s)
 }
 
 /* islower, isupper, istitle: rules over the cased characters. */
-static bool case_test(const struct jj_str *s, int id)
+static bool case_test(const struct py_str *s, int id)
 {
     bool any = false, word = false;
     int32_t cp;
     for (size_t i = 0; i < s->n;) {
         i += (size_t)slm_utf8_next(s->s + i, s->n - i, &cp);
-        bool up = cp >= 0 && (slm_jj_upper(cp) || title_letter(cp)),
-             low = cp >= 0 && slm_jj_lower(cp);
+        bool up = cp >= 0 && (slm_py_upper(cp) || title_letter(cp)),
+             low = cp >= 0 && slm_py_lower(cp);
         if (id == MS_islower && up)
             return false;
         if (id == MS_isupper && (low || (up && title_letter(cp))))
@@ -233,30 +233,35 @@ static bool char_test(int32_t cp, int id)
     if (cp < 0)
         return false;
     switch (id) {
-    case MS_isalnum: return slm_jj_alnum(cp);
-    case MS_isalpha: return slm_jj_alpha(cp);
+    case MS_isalnum: return slm_py_alnum(cp);
+    case MS_isalpha: return slm_py_alpha(cp);
     case MS_isascii: return cp < 0x80;
     case MS_isdecimal:
-        return cp < 0x80 ? slm_jj_digit(cp) : strcmp(slm_utf8_category(cp), "Nd") == 0;
-    case MS_isdigit: return slm_jj_digit(cp);
-    case MS_isnumeric: return slm_jj_numeric(cp);
-    case MS_isprintable: return slm_jj_printable(cp);
-    default: return slm_jj_space(cp);
+        return cp < 0x80 ? slm_py_digit(cp) : strcmp(slm_utf8_category(cp), "Nd") == 0;
+    case MS_isdigit: return slm_py_digit(cp);
+    case MS_isnumeric: return slm_py_numeric(cp);
+    case MS_isprintable: return slm_py_printable(cp);
+    default: return slm_py_space(cp);
     }
 }
 
-jj_val slm_jj_test_chars(jj_val v, int id)
+bool slm_py_is_case(py_val v, bool upper)
 {
-    const struct jj_str *s = v.s;
+    return case_test(v.s, upper ? MS_isupper : MS_islower);
+}
+
+py_val slm_py_test_chars(py_val v, int id)
+{
+    const struct py_str *s = v.s;
     int32_t cp;
     if (id == MS_islower || id == MS_isupper || id == MS_istitle)
-        return jj_bool(case_test(s, id));
+        return py_bool(case_test(s, id));
     if (id == MS_isidentifier)
-        return jj_bool(identifier(s));
+        return py_bool(identifier(s));
     for (size_t i = 0; i < s->n;) {
         i += (size_t)slm_utf8_next(s->s + i, s->n - i, &cp);
         if (!char_test(cp, id))
-            return jj_bool(false);
+            return py_bool(false);
     }
-    return jj_bool(s->n > 0 || id == MS_isascii || id == MS_isprintable);
+    return py_bool(s->n > 0 || id == MS_isascii || id == MS_isprintable);
 }
