@@ -36,6 +36,36 @@ bool slm_bpe_add(struct bpe *b, int32_t left, int32_t right, uint32_t rank, int3
     return true;
 }
 
+/* Is id's piece these two strings, one behind the other? */
+static bool is_joined(const slm_tokenizer *t, int32_t id, struct slm_tok_str a,
+                      struct slm_tok_str b)
+{
+    if (id < 0 || id >= t->n || t->piece[id].n != a.n + b.n || !a.n ||
+        t->type[id] != SLM_TOKEN_NORMAL)
+        return false;
+    return !memcmp(t->piece[id].s, a.s, a.n) && !memcmp(t->piece[id].s + a.n, b.s, b.n);
+}
+
+/* The token that left and right make. Vocabularies are mostly numbered in the order of their
+ * merges, so the one behind the last is tried first, which saves a third of the look-ups. */
+static int32_t joined(const slm_tokenizer *t, struct slm_tok_str left,
+                      struct slm_tok_str right, int32_t last)
+{
+    char small[256];
+    size_t n = left.n + right.n;
+    if (is_joined(t, last + 1, left, right))
+        return last + 1;
+    char *s = n <= sizeof small ? small : slm_alloc(t->rt, SLM_MEM_TEXT, n);
+    if (!s)
+        return -1;
+    memcpy(s, left.s, left.n);
+    memcpy(s + left.n, right.s, right.n);
+    int32_t id = slm_strmap_find(&t->by_piece, s, n);
+    if (s != small)
+        slm_free(t->rt, s);
+    return id;
+}
+
 int slm_bpe_add_merge(slm_tokenizer *t, struct slm_tok_str left, struct slm_tok_str right,
                       uint32_t rank, slm_err *err)
 {
@@ -46,24 +76,17 @@ int slm_bpe_add_merge(slm_tokenizer *t, struct slm_tok_str left, struct slm_tok_
         return slm_fail(err, SLM_E_FORMAT,
                         "%s: merge %u: token '%.*s' is not in the vocabulary", t->name, rank,
                         (int)(l < 0 ? left.n : right.n) & 0xFF, l < 0 ? left.s : right.s);
-    char small[256];
-    size_t cut =
-        b->prefix.n && right.n >= b->prefix.n && !memcmp(right.s, b->prefix.s, b->prefix.n)
-            ? b->prefix.n
-            : 0; /* the joined token has no second prefix inside */
-    size_t n = left.n + right.n - cut;
-    char *joined = n <= sizeof small ? small : slm_alloc(t->rt, SLM_MEM_TEXT, n);
-    if (!joined)
-        return slm_fail_mem(err, "merges", n);
-    memcpy(joined, left.s, left.n);
-    memcpy(joined + left.n, right.s + cut, right.n - cut);
-    int32_t id = slm_strmap_find(&t->by_piece, joined, n);
-    if (joined != small)
-        slm_free(t->rt, joined);
+    struct slm_tok_str rest = right;
+    if (b->prefix.n && right.n >= b->prefix.n && !memcmp(right.s, b->prefix.s, b->prefix.n)) {
+        rest.s += b->prefix.n; /* the joined token has no second prefix inside */
+        rest.n -= b->prefix.n;
+    }
+    int32_t id = joined(t, left, rest, b->last);
     if (id < 0)
         return slm_fail(err, SLM_E_FORMAT, "%s: merge %u: '%.*s' and '%.*s' make no token",
                         t->name, rank, (int)left.n & 0xFF, left.s, (int)right.n & 0xFF,
                         right.s);
+    b->last = id;
     slm_bpe_add(b, l, r, rank, id);
     return 0;
 }

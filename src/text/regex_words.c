@@ -13,9 +13,11 @@
     "\\x{00}-\\x{08}\\x{0E}-\\x{1F}\\x{21}-\\x{84}\\x{86}-\\x{9F}\\x{A1}-\\x{167F}"            \
     "\\x{1681}-\\x{1FFF}\\x{200B}-\\x{2027}\\x{202A}-\\x{202E}\\x{2030}-\\x{205E}"             \
     "\\x{2060}-\\x{2FFF}\\x{3001}-\\x{10FFFF}"
-#define WORDS                                                                                  \
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}\\x{24B6}-\\x{24E9}" \
-    "\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}"
+#define SET_WORDS \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}" \
+    "\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}"
+/* Outside of sets Oniguruma takes the numerals of Latin-1 for word characters, too. */
+#define WORDS SET_WORDS "\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}"
 #define HEX "0-9A-Fa-f"
 #define ANY "[\\x{0}-\\x{10FFFF}]"
 #define DEEP 32
@@ -110,7 +112,7 @@ static int put_escape_item(struct in *in, struct slm_buf *out, bool *neg_word)
     case 'S': put = NOT_SPACES; break;
     case 'd': put = "\\p{Nd}"; break;
     case 'D': put = "\\P{Nd}"; break;
-    case 'w': put = WORDS; break;
+    case 'w': put = SET_WORDS; break;
     case 'h': put = HEX; break;
     case 'v': put = "\\x{0B}"; break;
     case 'b': put = "\\x{08}"; break;
@@ -172,7 +174,7 @@ static void put_union(struct slm_buf *out, const struct set *s)
     else
         slm_buf_puts(out, "(?!)");
     if (s->neg_word)
-        slm_buf_puts(out, "|[^" WORDS "]");
+        slm_buf_puts(out, "|[^" SET_WORDS "]");
     slm_buf_put(out, s->alts.s, s->alts.n);
     slm_buf_putc(out, ')');
 }

@@ -202,6 +202,7 @@ struct bpe {
     int n_extra;
     struct strmap extra_map;
     bool has_unused;
+    int32_t last; /* while merges are read: the token of the last one */
 };
 struct unigram {
     struct trie trie;
