@@ -3,6 +3,9 @@
 
 Every model folder below MODELS (a config.json, tiny enough to compute often) goes these ways:
 
+  run     the folder as it is: logits whole and one by one, in the older layout of config.json where
+          config.legacy.json lies beside, 16 greedy ids, gradients of the loss (worst tensor), all against
+          Transformers
   gguf    folder -> GGUF (as stored, f16, q8_0): logits and 16 greedy ids by llama-cpp-python (float32
           cache, one thread) beside those of slm from the same file, and those of Transformers from the folder
   folder  folder -> GGUF -> folder: logits and 16 greedy ids by Transformers beside those of the first folder
@@ -13,7 +16,7 @@ With --theirs DIR also: every GGUF file of DIR (by another converter) -> folder 
 
 Differences are max |a - b| / max |b| over a sequence. Nothing here is needed to build or test slm.
 
-usage: interop.py SLM MODELS [--only gguf|folder|tokens|theirs] [--theirs DIR] [--models a,b] [--lib]
+usage: interop.py SLM MODELS [--only run,gguf,folder,tokens,theirs] [--theirs DIR] [--models a,b]
 needs: numpy torch transformers tokenizers llama-cpp-python
 """
 import argparse
@@ -159,6 +162,46 @@ def same(a, b):
     return "same" if at == n and len(a) == len(b) else f"parts at {at}"
 
 
+def legacy_of(f):
+    d = TMP / f"{f.name}-legacy"
+    d.mkdir()
+    for x in f.iterdir():
+        if x.name not in ("config.json", "config.legacy.json"):
+            (d / x.name).symlink_to(x.resolve())
+    (d / "config.json").write_text((f / "config.legacy.json").read_text())
+    return d
+
+
+def gradients(m, f, ids):
+    """Worst tensor of those that have a name in Transformers too (it stacks experts), and how many were compared."""
+    import torch
+    from safetensors.numpy import load_file
+    slm("gradients", f, "--ids-file", ids_file(ids), "-o", TMP / "g.safetensors", "--json")
+    ours = load_file(TMP / "g.safetensors")
+    t = torch.tensor([ids])
+    m.zero_grad()
+    torch.nn.functional.cross_entropy(m(input_ids=t).logits[0, :-1], t[0, 1:]).backward()
+    named = {n: p.grad.numpy() for n, p in m.named_parameters() if p.grad is not None}
+    both = [n for n in ours if n in named]
+    return max(rel(ours[n], named[n]) for n in both), f"{len(both)}/{len(ours)}"
+
+
+def way_run(folders):
+    print("\n| model | whole | one by one | older layout | greedy | gradients | tensors compared |")
+    print("|---|---|---|---|---|---|---|")
+    for f in folders:
+        ids, prompt = prompt_of(f)
+        try:
+            m = hf_open(f)
+            truth = hf_logits(m, ids)
+            row = [f.name, rel(slm_logits(f, ids), truth), rel(slm_logits(f, ids, "--step"), truth)]
+            row.append(rel(slm_logits(legacy_of(f), ids), truth) if (f / "config.legacy.json").exists() else "-")
+            row.append(same(slm_greedy(f, prompt, "--exact"), hf_greedy(m, prompt)))
+            say(*row, *gradients(m, f, ids))
+        except Exception as e:
+            say(f.name, "error: " + str(e)[-240:].replace("\n", " "), "", "", "", "", "")
+
+
 def way_gguf(folders):
     print("\n| model | type | slm : Transformers | llama.cpp : slm exact | llama.cpp : slm fast | greedy llama.cpp : slm exact | "
           "greedy llama.cpp : slm fast | greedy slm exact : Transformers |")
@@ -292,7 +335,7 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("slm")
     p.add_argument("models", type=Path)
-    p.add_argument("--only", default="gguf,folder,tokens,theirs")
+    p.add_argument("--only", default="run,gguf,folder,tokens,theirs")
     p.add_argument("--theirs", type=Path)
     p.add_argument("--models", dest="names", default="")
     p.add_argument("--keep", help="keep what is written, in this folder")
@@ -305,7 +348,9 @@ def main():
         TMP = Path(a.keep or tmp)
         TMP.mkdir(exist_ok=True)
         for way in a.only.split(","):
-            if way == "gguf":
+            if way == "run":
+                way_run(folders)
+            elif way == "gguf":
                 way_gguf(folders)
             elif way == "folder":
                 way_folder(folders)
