@@ -1,7 +1,7 @@
-/* Packing at load: matrices copied, on all threads, into the layout that this CPU's kernels read
- * fastest (kernels.h: struct slm_packed). The bits of every product stay the same; the memory of the
- * packed types is taken twice, since the exact path and training read the plain rows, so it is the
- * caller's choice. */
+/* Packing at load: matrices copied, on all threads, into the layout that this CPU's kernels
+ * read fastest (kernels.h: struct slm_packed). The bits of every product stay the same; the
+ * memory of the packed types is taken twice, since the exact path and training read the plain
+ * rows, so it is the caller's choice. */
 #include "model/model_room.h"
 
 #include "kernels/kernels.h"
@@ -19,8 +19,8 @@ static void pack_part(int ith, int nth, void *arg)
     size_t lo, hi, k = (size_t)j->w->cols;
     slm_split((size_t)j->w->rows, (size_t)j->how->nr, ith, nth, &lo, &hi);
     if (lo < hi)
-        j->how->pack(j->out + j->how->bytes((int)lo, k), j->w->part[0] + lo * j->w->stride, j->w->stride,
-                     (int)(hi - lo), k);
+        j->how->pack(j->out + j->how->bytes((int)lo, k), j->w->part[0] + lo * j->w->stride,
+                     j->w->stride, (int)(hi - lo), k);
 }
 
 /* What `linear` multiplies with: not an embedding that is only looked up, not experts. */

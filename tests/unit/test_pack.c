@@ -1,5 +1,5 @@
-/* Packed equals unpacked: the bundled model gives the same bits, whole and token by token, whether
- * its matrices were repacked for this CPU or not, at every level. */
+/* Packed equals unpacked: the bundled model gives the same bits, whole and token by token,
+ * whether its matrices were repacked for this CPU or not, at every level. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -76,7 +76,8 @@ static void test_same_bits(void **state)
             return;
         int vocab = 0;
         float *plain = logits_of(rt, 0, &vocab), *packed = logits_of(rt, 1, &vocab);
-        assert_memory_equal(plain, packed, (size_t)(TOKENS + STEPS) * (size_t)vocab * sizeof *plain);
+        assert_memory_equal(plain, packed,
+                            (size_t)(TOKENS + STEPS) * (size_t)vocab * sizeof *plain);
         free(plain);
         free(packed);
         slm_runtime_close(&rt);
