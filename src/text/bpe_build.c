@@ -48,8 +48,8 @@ static bool is_joined(const slm_tokenizer *t, int32_t id, struct slm_tok_str a,
 
 /* The token that left and right make. Vocabularies are mostly numbered in the order of their
  * merges, so the one behind the last is tried first, which saves a third of the look-ups. */
-static int32_t joined(const slm_tokenizer *t, struct slm_tok_str left,
-                      struct slm_tok_str right, int32_t last)
+static int32_t joined(const slm_tokenizer *t, struct slm_tok_str left, struct slm_tok_str right,
+                      int32_t last)
 {
     char small[256];
     size_t n = left.n + right.n;

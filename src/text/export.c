@@ -189,8 +189,8 @@ static int put_merges(struct slm_tok_export *x, const slm_tokenizer *t, slm_err 
     return s ? 0 : slm_fail_mem(err, "merges", n);
 }
 
-/* Runs of marks (Gemma's spaces) may be added tokens too, but no text spells them: merges lead to
- * them, and readers must take them for plain. */
+/* Runs of marks (Gemma's spaces) may be added tokens too, but no text spells them: merges lead
+ * to them, and readers must take them for plain. */
 static bool is_run(const slm_tokenizer *t, int i)
 {
     return t->type[i] == SLM_TOKEN_USER &&
