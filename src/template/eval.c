@@ -170,6 +170,16 @@ static py_val eval_list(struct py_run *r, const struct jj_node *n)
     return l;
 }
 
+/* Where Python's subscript raises TypeError. */
+static bool unsliceable(py_val obj, const py_val *bounds)
+{
+    py_int i;
+    for (int k = 0; k < 3; k++)
+        if (bounds[k].t != T_NONE && !slm_py_as_int(bounds[k], &i))
+            return true;
+    return obj.t != T_STR && obj.t != T_RANGE && !py_is_seq(obj);
+}
+
 static py_val eval_item(struct py_run *r, const struct jj_node *n)
 {
     py_val obj = slm_jj_eval(r, n->a);
@@ -182,6 +192,8 @@ static py_val eval_item(struct py_run *r, const struct jj_node *n)
         if (py_bad(bounds[i]))
             return py_failed();
     }
+    if (n->b->folded && obj.t != T_UNDEF && unsliceable(obj, bounds))
+        return slm_py_undef(r, obj, py_none());
     return slm_py_slice(r, obj, bounds);
 }
 

@@ -125,6 +125,7 @@ struct jj_list_n {
 struct jj_node {
     uint8_t kind, op;
     bool recursive;               /* for */
+    bool folded;                  /* slice: in an output without variables */
     bool caller, kwargs, varargs; /* macro: its body uses them */
     uint16_t depth;
     int line;

@@ -19,6 +19,42 @@ static bool is_any(const struct jj_token *k, tags end)
     return false;
 }
 
+/* Jinja computes an output without variables while it compiles, where a slice of what has none
+ * is undefined instead of an error. Names, calls and filters that want a context prevent it. */
+static bool constant(const struct jj_node *n)
+{
+    static const char *const lazy[] = {"map", "select", "reject", "selectattr", "rejectattr"};
+    if (!n)
+        return true;
+    if (n->kind == N_NAME || n->kind == N_CALL)
+        return false;
+    for (size_t i = 0; n->kind == N_FILTER && i < sizeof lazy / sizeof *lazy; i++)
+        if (strlen(lazy[i]) == n->name->n && memcmp(lazy[i], n->name->s, n->name->n) == 0)
+            return false;
+    for (int i = 0; i < n->args.n; i++)
+        if (!constant(n->args.v[i]))
+            return false;
+    for (int i = 0; i < n->kids.n; i++)
+        if (!constant(n->kids.v[i]))
+            return false;
+    return constant(n->a) && constant(n->b) && constant(n->c) && constant(n->d);
+}
+
+static void mark_folded(struct jj_node *n)
+{
+    if (!n)
+        return;
+    n->folded = true;
+    for (int i = 0; i < n->args.n; i++)
+        mark_folded(n->args.v[i]);
+    for (int i = 0; i < n->kids.n; i++)
+        mark_folded(n->kids.v[i]);
+    mark_folded(n->a);
+    mark_folded(n->b);
+    mark_folded(n->c);
+    mark_folded(n->d);
+}
+
 /* Body up to one of the end tags (whose name is the current token then) or the template's end.
  */
 static bool body(struct jj_parser *p, struct jj_node *owner, struct jj_list_n *to, tags end)
@@ -48,6 +84,8 @@ static bool body(struct jj_parser *p, struct jj_node *owner, struct jj_list_n *t
             struct jj_node *e = n ? slm_jj_parse_tuple(p, (struct jj_tuple_opts){0}) : NULL;
             if (!e || !slm_jj_add(p, n, &n->args, e) || !slm_jj_expect(p, K_VAR_END))
                 return false;
+            if (constant(e))
+                mark_folded(e);
         } else {
             if (is_any(jj_tok(p), end))
                 return true;
