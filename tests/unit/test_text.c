@@ -255,6 +255,45 @@ static void test_scanners(void **state)
     }
 }
 
+/* Every row of the table of pre-tokenizers opens, and loses no byte of a text. */
+static void test_pre_names(void **state)
+{
+    static const char *const names[] = {
+        "default",  "llama-bpe", "tekken",   "qwen2",        "stablelm2",      "gpt-2",
+        "smollm",   "gpt-4o",    "minicpm5", "deepseek-llm", "deepseek-coder", "deepseek-v3",
+        "spark2_5", "youtu",     "falcon",   "jais-2",       "qwen35",         "bloom",
+        "viking",   "chameleon", "tiny_aya", "superbpe",     "bailingmoe",     "seed-coder",
+        "ufakzeka", "afmoe",     "laguna",   "exaone-moe",   "whitespace"};
+    static const char text[] =
+        "It's 12345 caf\xC3\xA9, \xE6\xBC\xA2\xE5\xAD\x97! \r\n  <x>\tEnd";
+    struct slm_tok_str bytes[256];
+    char spelled[256][4];
+    slm_err err;
+    (void)state;
+    for (int b = 0; b < 256; b++) {
+        bytes[b].s = spelled[b];
+        bytes[b].n = (size_t)slm_utf8_put(spelled[b], slm_byte_char((uint8_t)b));
+    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct slm_tok_spec spec;
+        slm_tokenizer *t;
+        slm_ids ids = {0};
+        slm_tok_spec_init(&spec);
+        spec.name = "bytes";
+        spec.model = "gpt2";
+        spec.pre = names[i];
+        spec.tokens = spec.merges = bytes;
+        spec.n_tokens = 256;
+        if (slm_tok_new_gguf(&t, rt, &spec, &err))
+            fail_msg("%s: %s", names[i], err.msg);
+        encode(t, text, sizeof text - 1, 0, &ids);
+        if (strcmp(names[i], "whitespace"))
+            assert_int_equal(ids.len, sizeof text - 1);
+        slm_ids_release(&ids);
+        slm_tokenizer_close(&t);
+    }
+}
+
 /* A megabyte of one thing, for every model; a pattern that explodes ends in an error. */
 static void test_hostile(void **state)
 {
@@ -405,8 +444,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_references), cmocka_unit_test(test_exports),
         cmocka_unit_test(test_scanners),   cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_special),    cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_torture),
+        cmocka_unit_test(test_pre_names),  cmocka_unit_test(test_special),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_torture),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
