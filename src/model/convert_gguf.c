@@ -110,23 +110,25 @@ static void put_sizes(struct keys *k)
     }
 }
 
-static void put_windows(struct keys *k)
+static int put_windows(struct keys *k, slm_err *err)
 {
     const struct slm_hparams *hp = &k->m->hp;
     enum slm_window_rule rule = hp->family->window;
     if (!hp->max_window && !hp->family->fuse)
-        return;
+        return 0;
     put_int(k, "attention.sliding_window", hp->max_window);
     bool usual = true;
     uint8_t *slides = slm_arena_alloc(&k->m->arena, (size_t)hp->layers);
-    for (int l = 0; l < hp->layers && slides; l++) {
+    if (!slides)
+        return slm_fail_mem(err, "window pattern", (size_t)hp->layers);
+    for (int l = 0; l < hp->layers; l++) {
         bool by_rule = rule == SLM_WIN_EVEN          ? l % 2 == 0
                        : rule == SLM_WIN_FIVE_OF_SIX ? (l + 1) % 6 != 0
                                                      : true;
         slides[l] = hp->window[l] != 0;
         usual &= !hp->max_window || slides[l] == by_rule;
     }
-    if (!usual && slides) {
+    if (!usual) {
         slm_gguf_out_array(k->w, key_of(k, "attention.sliding_window_pattern"), SLM_GGUF_BOOL,
                            slides, (size_t)hp->layers);
         slm_log(k->m->rt, SLM_LOG_WARN,
@@ -134,6 +136,7 @@ static void put_windows(struct keys *k)
                 "will go by that",
                 k->m->name, k->key);
     }
+    return 0;
 }
 
 static void put_rope(struct keys *k)
@@ -340,9 +343,10 @@ int slm_convert_gguf(struct slm_convert *c, const char *path, slm_err *err)
     struct keys k = {.w = w, .m = c->m};
     put_general(&k, c);
     put_sizes(&k);
-    put_windows(&k);
+    rc = put_windows(&k, err);
     put_rope(&k);
-    rc = put_tokenizer(w, c, err);
+    if (!rc)
+        rc = put_tokenizer(w, c, err);
     if (!rc)
         rc = write_all(w, c, err);
     slm_gguf_out_close(&w);
