@@ -225,7 +225,7 @@ def way_gguf(folders):
                     l = Lcpp(g)
                     theirs, theirs_line = l.logits(ids), l.greedy(prompt)
                     row += [rel(theirs, ours), rel(theirs, slm_logits(g, ids, "--fast")), same(theirs_line, ours_line),
-                            same(theirs_line, slm_greedy(g, prompt))]
+                            same(theirs_line, slm_greedy(g, prompt, "--cache-type", "f32"))]
                     l.close()
                 except Exception as e:
                     row += ["refused: " + str(e)[:100], "", "", ""]
