@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "kernels/fast.h"
 #include "kernels/kernels.h"
@@ -48,6 +49,24 @@ static void end(float *p, size_t n)
             fail_msg("wrote %zu elements behind the end", i - n);
     }
     free(p - 1);
+}
+
+/* n bytes that end where reading is forbidden: one byte too far ends the program. Kernel files
+ * are built without sanitizers, which would take minutes over their unrolled loops. */
+#define PAGE ((size_t)65536) /* a multiple of any machine's */
+static uint8_t *edge(size_t n)
+{
+    size_t all = (n + PAGE - 1) / PAGE * PAGE;
+    uint8_t *p =
+        mmap(NULL, all + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED || mprotect(p + all, PAGE, PROT_NONE))
+        abort();
+    return p + all - n;
+}
+static void edge_free(uint8_t *p, size_t n)
+{
+    size_t all = (n + PAGE - 1) / PAGE * PAGE;
+    munmap(p + n - all, all + PAGE);
 }
 
 static void near(double got, double want, double terms, size_t n)
@@ -118,7 +137,7 @@ static void check_to_f32(struct checker *c, enum slm_dtype t)
     size_t len = (size_t)slm_dtypes[t].block;
     for (int round = 0; round < 40; round++) {
         size_t n = len * below(c, len == 1 ? 300 : 5), bytes = slm_row_bytes(t, n);
-        uint8_t *in = malloc(bytes + 64), *at = in + 4 * below(c, 8);
+        uint8_t *at = edge(bytes);
         float *a = floats(n), *b = floats(n);
         random_row(c, t, at, n);
         if (t != SLM_Q8_K && t != SLM_F32 && round > 20 && t != SLM_F16)
@@ -129,7 +148,7 @@ static void check_to_f32(struct checker *c, enum slm_dtype t)
         same(b, a, n, "to_f32");
         end(a, n);
         end(b, n);
-        free(in);
+        edge_free(at, bytes);
     }
 }
 
@@ -181,6 +200,16 @@ struct product {
     uint8_t *x, *w;
 };
 
+/* The last row has no stride behind it. */
+static size_t x_bytes(const struct product *p)
+{
+    return (size_t)(p->nx - 1) * p->xs + slm_row_bytes(p->xt, p->k);
+}
+static size_t w_bytes(const struct product *p)
+{
+    return (size_t)(p->nw - 1) * p->ws + slm_row_bytes(p->wt, p->k);
+}
+
 static void product_init(struct checker *c, struct product *p, int round)
 {
     size_t len = (size_t)slm_dtypes[p->wt].block, xlen = (size_t)slm_dtypes[p->xt].block;
@@ -193,9 +222,8 @@ static void product_init(struct checker *c, struct product *p, int round)
     p->xs = slm_row_bytes(p->xt, p->k) + 4 * below(c, 3);
     p->ws = slm_row_bytes(p->wt, p->k) + 8 * below(c, 2);
     p->ldo = (size_t)p->nw + below(c, 5);
-    /* exactly as long as the rows: a read behind the end is a sanitizer's find */
-    p->x = malloc((size_t)p->nx * p->xs + 1);
-    p->w = malloc((size_t)p->nw * p->ws + 1);
+    p->x = edge(x_bytes(p));
+    p->w = edge(w_bytes(p));
     for (int i = 0; i < p->nx; i++) {
         float *v = floats(p->k);
         fill(c, v, p->k, 1);
@@ -211,8 +239,8 @@ static void product_init(struct checker *c, struct product *p, int round)
 
 static void product_free(struct product *p)
 {
-    free(p->x);
-    free(p->w);
+    edge_free(p->x, x_bytes(p));
+    edge_free(p->w, w_bytes(p));
 }
 
 static void product_bound(struct checker *c, const struct product *p, const float *gen,
@@ -289,14 +317,14 @@ static void check_packed(struct checker *c, enum slm_dtype t)
         product_init(c, &p, round);
         size_t n = (size_t)p.nx * p.ldo, bytes = pk->bytes(p.nw, p.k);
         float *a = floats(n), *b = floats(n);
-        uint8_t *w = malloc(bytes + 1);
+        uint8_t *w = edge(bytes);
         pk->pack(w, p.w, p.ws, p.nw, p.k);
         c->k->mul_fast[t](a, p.ldo, p.x, p.xs, p.nx, p.w, p.ws, p.nw, p.k);
         int cut = (int)below(c, (size_t)(p.nw / pk->nr) + 1) * pk->nr;
         pk->run(b, p.ldo, p.x, p.xs, p.nx, w, 0, cut, p.k);
         pk->run(b + cut, p.ldo, p.x, p.xs, p.nx, w, cut, p.nw - cut, p.k);
         same(b, a, n, "packed against plain");
-        free(w);
+        edge_free(w, bytes);
         end(a, n);
         end(b, n);
         product_free(&p);
@@ -308,7 +336,7 @@ static void check_axpy(struct checker *c, enum slm_dtype t)
     size_t len = (size_t)slm_dtypes[t].block;
     for (int round = 0; round < 20; round++) {
         size_t n = len * below(c, len == 1 ? 600 : 4);
-        uint8_t *w = malloc(slm_row_bytes(t, n) + 1);
+        uint8_t *w = edge(slm_row_bytes(t, n));
         float *a = floats(n), *b = floats(n), *y = floats(n), *v = floats(n), s = normal(c);
         random_row(c, t, w, n);
         fill(c, y, n, 1);
@@ -323,7 +351,7 @@ static void check_axpy(struct checker *c, enum slm_dtype t)
         end(b, n);
         end(y, n);
         end(v, n);
-        free(w);
+        edge_free(w, slm_row_bytes(t, n));
     }
 }
 
