@@ -185,12 +185,14 @@ static void read_ropes(struct reader *r, struct slm_hparams *hp)
                    *local = slm_json_find(p, "sliding_attention");
     double base = (double)get_num(
         r, r->j, "rope_theta", hp->family->rope_base > 0 ? (double)hp->family->rope_base : 1e4);
+    /* a double throughout: what is cut to whole columns must not be rounded before */
     const slm_json *part = slm_json_find(full ? full : p, "partial_rotary_factor");
-    double share =
-        part ? slm_json_num(part, 0) : (double)get_num(r, r->j, "partial_rotary_factor", -1);
-    if (share < 0)
-        share = (double)get_num(r, r->j, "rope_pct",
-                                hp->family->rot_share > 0 ? (double)hp->family->rot_share : 1);
+    if (slm_json_type(part) == SLM_JSON_NULL)
+        part = find(r, "partial_rotary_factor");
+    if (slm_json_type(part) == SLM_JSON_NULL)
+        part = find(r, "rope_pct");
+    double silent = hp->family->rot_share > 0 ? (double)hp->family->rot_share : 1;
+    double share = part ? slm_json_num(part, 0) : silent;
     if (!(share > 0 && share <= 1))
         wrong(r, "partial_rotary_factor", "not between 0 and 1");
     if (r->rc)

@@ -33,6 +33,15 @@ static void put_num(struct slm_buf *b, const char *key, float v)
     put_real(b, v);
 }
 
+/* The share of a head that rotates, such that readers, who multiply and cut, get rot again. */
+static void put_share(struct slm_buf *b, int rot, int head_width)
+{
+    double share = (double)rot / head_width;
+    if ((int)(head_width * share) < rot)
+        share = nextafter(share, 1);
+    slm_buf_printf(b, ",\n  \"partial_rotary_factor\": %.17g%s", share, share < 1 ? "" : ".0");
+}
+
 /* What is not above 0 is none, and said so: a missing key is the family's default. */
 static void put_cap(struct slm_buf *b, const char *key, float v)
 {
@@ -246,8 +255,8 @@ static int make_config(struct folder *f, slm_err *err)
     int rc = put_scaling(b, m, err);
     if (hp->two_ropes)
         put_num(b, "rope_local_base_freq", hp->rope[1].base);
-    if (hp->rot != hp->head_width)
-        put_num(b, "partial_rotary_factor", (float)hp->rot / (float)hp->head_width);
+    if (hp->rot != hp->head_width || family->rot_share > 0) /* a default need not be all */
+        put_share(b, hp->rot, hp->head_width);
     if (family->fuse)
         put_int(b, "original_max_position_embeddings", hp->rope[0].original);
     put_windows(b, hp);
