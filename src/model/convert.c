@@ -52,6 +52,11 @@ static const uint8_t *source_row(const struct job *j, int r)
     return j->w->part[part] + (size_t)k * j->w->stride;
 }
 
+static bool gains(const struct job *j)
+{
+    return j->c->q_gain != 1 && j->row->slot == j->c->q_slot;
+}
+
 /* Norms change by the difference of shifts; the biases of q and k are permuted like rows. */
 static void adjust(const struct job *j, float *x)
 {
@@ -60,6 +65,9 @@ static void adjust(const struct job *j, float *x)
     if (j->row->kind == SLM_SLOT_NORM)
         for (int i = 0; i < n; i++)
             x[i] += m->hp.norm_shift - j->c->shift;
+    if (gains(j))
+        for (int i = 0; i < n; i++)
+            x[i] *= j->c->q_gain;
     if (j->row->pairs == SLM_DIM_1 || j->row->rows != SLM_DIM_1 || j->c->pairs == m->hp.pairs)
         return;
     memcpy(j->spare, x, (size_t)n * sizeof *x);
@@ -69,7 +77,7 @@ static void adjust(const struct job *j, float *x)
 
 static bool as_is(const struct job *j)
 {
-    return j->w->type == j->part->type && j->row->kind != SLM_SLOT_NORM &&
+    return j->w->type == j->part->type && j->row->kind != SLM_SLOT_NORM && !gains(j) &&
            (j->row->pairs == SLM_DIM_1 || j->row->rows != SLM_DIM_1);
 }
 
@@ -184,7 +192,7 @@ int slm_model_convert(slm_runtime *rt, const char *in, const char *out,
                       const slm_convert_opts *o, slm_err *err)
 {
     static const slm_convert_opts none;
-    struct slm_convert c = {.o = o ? o : &none};
+    struct slm_convert c = {.o = o ? o : &none, .q_gain = 1};
     slm_model_opts mo = {.allow_no_tokenizer = 1};
     int rc = slm_model_open(&c.m, rt, in, &mo, err);
     if (!rc)

@@ -9,9 +9,12 @@ struct slm_convert {
     slm_model *m;
     slm_tokenizer *other; /* opts.tokenizer, opened; NULL: the model's */
     const slm_convert_opts *o;
-    bool pairs;  /* rows of q and k as neighbours rotate, in the output */
-    float shift; /* norms are written as w + hp.norm_shift - shift: the output's own shift */
-    int type;    /* of matrices, -1: as stored */
+    bool pairs;   /* rows of q and k as neighbours rotate, in the output */
+    float shift;  /* norms are written as w + hp.norm_shift - shift: the output's own shift */
+    float q_gain; /* what queries are multiplied by in the output (GGUF's implied softmax scale)
+                   */
+    enum slm_slot q_slot; /* ... in these weights */
+    int type;             /* of matrices, -1: as stored */
     uint64_t done, total; /* bytes written, and in all */
     uint8_t *block;       /* a block of converted rows */
     size_t block_bytes;

@@ -10,6 +10,8 @@
 struct keys {
     slm_gguf_out *w;
     slm_model *m;
+    float
+        gain; /* of the softmax scale over the implied one, where the weights do not hold it */
     char key[128];
 };
 
@@ -100,14 +102,8 @@ static void put_sizes(struct keys *k)
         slm_gguf_out_bool(k->w, key_of(k, "use_parallel_residual"), hp->parallel);
     if (hp->temper_beta != 0)
         put_num(k, "attention.temperature_scale", hp->temper_beta);
-    float implied = slm_hparams_gguf_scale(hp);
-    if (fabsf(hp->attn_scale - implied) > 1e-6f * implied) {
+    if (k->gain != 1)
         put_num(k, "attention.scale", hp->attn_scale);
-        slm_log(k->m->rt, SLM_LOG_WARN,
-                "%s: GGUF has no common key for its softmax scale; other readers will take %g, "
-                "not %g",
-                k->m->name, (double)implied, (double)hp->attn_scale);
-    }
 }
 
 static int put_windows(struct keys *k, slm_err *err)
@@ -330,6 +326,30 @@ static int check(const struct slm_convert *c, slm_err *err)
     return 0;
 }
 
+/* GGUF has no common key for a softmax scale that is not by the head's width. Where queries are
+ * normalised, or their matrix stays float32, the weights take it in without loss, and every
+ * reader is right; else a key of our own says it, and the log what other readers miss. */
+static float bake_scale(struct slm_convert *c)
+{
+    const slm_model *m = c->m;
+    float implied = slm_hparams_gguf_scale(&m->hp), gain = m->hp.attn_scale / implied;
+    bool normed = m->layer[0].w[SLM_W_Q_NORM] != NULL, exact = true;
+    if (fabsf(gain - 1) <= 1e-6f)
+        return 1;
+    for (int i = 0; i < m->n_weights && !normed; i++)
+        exact &= m->row[i]->slot != SLM_W_Q || slm_convert_type(c, i, true) == SLM_F32;
+    if (normed || (exact && m->layer[0].w[SLM_W_Q] && !m->layer[0].w[SLM_W_Q_B])) {
+        c->q_slot = normed ? SLM_W_Q_NORM : SLM_W_Q;
+        c->q_gain = gain;
+        return 1;
+    }
+    slm_log(
+        m->rt, SLM_LOG_WARN,
+        "%s: GGUF has no common key for its softmax scale; other readers will take %g, not %g",
+        m->name, (double)implied, (double)m->hp.attn_scale);
+    return gain;
+}
+
 int slm_convert_gguf(struct slm_convert *c, const char *path, slm_err *err)
 {
     c->pairs = c->m->hp.family->gguf_pairs;
@@ -340,7 +360,7 @@ int slm_convert_gguf(struct slm_convert *c, const char *path, slm_err *err)
         rc = slm_gguf_out_open(&w, c->m->rt, path, err);
     if (rc)
         return rc;
-    struct keys k = {.w = w, .m = c->m};
+    struct keys k = {.w = w, .m = c->m, .gain = bake_scale(c)};
     put_general(&k, c);
     put_sizes(&k);
     rc = put_windows(&k, err);
