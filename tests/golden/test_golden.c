@@ -174,7 +174,7 @@ static void test_gradients(const char *name)
         labels[i] = i < first ? -100 : g.ids[i];
     assert_loss(loss_of(m, g.ids, labels, g.n), slm_json_find(masked, "value"));
     assert_loss(loss_of(m, g.ids, NULL, g.n), slm_json_find(g.expect, "loss"));
-    check_gradients(&g, scratch("grad.safetensors"));
+    check_gradients(&g, scratch("grad.safetensors"), NULL);
     const slm_json *list = slm_json_find(g.expect, "ids_long");
     if (list)
         assert_loss(loss_of(m, g.ids, NULL, ids_of(list, g.ids)),
