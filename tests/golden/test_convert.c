@@ -106,20 +106,6 @@ static void test_long(const char *name)
     golden_close(&g);
 }
 
-/* Does the softmax scale come from a key of its own? GGUF has none for it: the weights that
- * make queries then hold the difference, and their gradients its inverse. */
-static bool has_scalar(const struct golden *g)
-{
-    char file[300];
-    slm_json *config = NULL;
-    snprintf(file, sizeof file, "%s/config.json", g->path);
-    assert_int_equal(slm_json_load(&config, g->rt, file, 1 << 20, NULL), 0);
-    bool yes = slm_json_find(config, "query_pre_attn_scalar") != NULL;
-    slm_json_free(config);
-    return yes;
-}
-
-/* Gradients of a GGUF model come under the names and in the row order of the folder. */
 /* GGUF implies a softmax scale by the head's width; normalised queries take in any other. */
 static struct regauged softmax_scale(const char *folder, slm_runtime *rt)
 {
@@ -135,6 +121,7 @@ static struct regauged softmax_scale(const char *folder, slm_runtime *rt)
     return r;
 }
 
+/* Gradients of a GGUF model come under the names and in the row order of the folder. */
 static void test_gradients(const char *name)
 {
     struct golden g;
