@@ -336,8 +336,10 @@ static float bake_scale(struct slm_convert *c)
     bool normed = m->layer[0].w[SLM_W_Q_NORM] != NULL, exact = true;
     if (fabsf(gain - 1) <= 1e-6f)
         return 1;
-    for (int i = 0; i < m->n_weights && !normed; i++)
-        exact &= m->row[i]->slot != SLM_W_Q || slm_convert_type(c, i, true) == SLM_F32;
+    for (int i = 0; i < m->n_weights && !normed; i++) {
+        enum slm_dtype to = slm_convert_type(c, i, true);
+        exact &= m->row[i]->slot != SLM_W_Q || to == SLM_F32 || to != m->weight[i].type;
+    }
     if (normed || (exact && m->layer[0].w[SLM_W_Q] && !m->layer[0].w[SLM_W_Q_B])) {
         c->q_slot = normed ? SLM_W_Q_NORM : SLM_W_Q;
         c->q_gain = gain;
