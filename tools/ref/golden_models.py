@@ -153,5 +153,6 @@ MODELS = [
          off=[off_rope(partial_rotary_factor=0.5)]),
     dict(name="stablelm-parallel", kind="StableLmConfig", store="bfloat16", old=old_rope,
          conf=dict(num_key_value_heads=2, qk_layernorm=True, use_parallel_residual=True, layer_norm_eps=1e-5,
-                   rope_parameters=rope(partial_rotary_factor=0.5))),
+                   rope_parameters=rope(partial_rotary_factor=1.0)),
+         off=[off_rope(partial_rotary_factor=0.25)]),
 ]
