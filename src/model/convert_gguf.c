@@ -120,7 +120,7 @@ static int put_windows(struct keys *k, slm_err *err)
     for (int l = 0; l < hp->layers; l++) {
         bool by_rule = rule == SLM_WIN_EVEN          ? l % 2 == 0
                        : rule == SLM_WIN_FIVE_OF_SIX ? (l + 1) % 6 != 0
-                                                     : true;
+                                                     : rule != SLM_WIN_UPPER;
         slides[l] = hp->window[l] != 0;
         usual &= !hp->max_window || slides[l] == by_rule;
     }
