@@ -151,7 +151,7 @@ static void read_sizes(struct reader *r, struct slm_hparams *hp)
             get_int(r, "expert_used_count", 1, SLM_MAX_EXPERTS, SLM_GGUF_REQUIRED, 0);
     hp->embed_scale = f->embed_scale ? sqrtf((float)hp->width) : 1;
     hp->pairs = f->gguf_pairs;
-    hp->tied = -1;
+    hp->tied = hp->qkv_bias = hp->o_bias = hp->mlp_bias = -1;
     hp->parallel =
         f->resid == SLM_RESID_EITHER && slm_source_find(r->s, "blk.0.ffn_norm.weight") < 0;
 }

@@ -233,6 +233,16 @@ static void read_heads(struct reader *r, struct slm_hparams *hp)
     hp->attn_scale = (float)(1 / sqrt(scalar));
 }
 
+/* Biases that config.json speaks of must be there, or not be there, as it says. */
+static void read_biases(struct reader *r, struct slm_hparams *hp)
+{
+    const slm_json *attn = find(r, "attention_bias"), *qkv = find(r, "use_qkv_bias");
+    const slm_json *mlp = find(r, "mlp_bias");
+    hp->o_bias = attn ? slm_json_bool(attn, false) : -1;
+    hp->qkv_bias = qkv ? slm_json_bool(qkv, false) : hp->o_bias;
+    hp->mlp_bias = mlp ? slm_json_bool(mlp, false) : -1;
+}
+
 static void read_sizes(struct reader *r, struct slm_hparams *hp)
 {
     const struct slm_family *f = hp->family;
@@ -253,6 +263,7 @@ static void read_sizes(struct reader *r, struct slm_hparams *hp)
     }
     hp->parallel =
         f->resid == SLM_RESID_EITHER && slm_json_bool(find(r, "use_parallel_residual"), false);
+    read_biases(r, hp);
     hp->embed_scale = f->embed_scale ? sqrtf((float)hp->width) : 1;
     hp->norm_shift = f->norm_shift;
     const slm_json *tie = find(r, "tie_word_embeddings");

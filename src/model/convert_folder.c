@@ -219,7 +219,8 @@ static void put_family(struct slm_buf *b, const slm_model *m)
         put_bool(b, "qk_layernorm", has_slot(m, SLM_W_Q_NORM));
     }
     if (f->window == SLM_WIN_NONE && f->resid != SLM_RESID_EITHER) {
-        put_bool(b, "attention_bias", has_slot(m, SLM_W_O_B));
+        if (has_slot(m, SLM_W_O_B) == has_slot(m, SLM_W_Q_B)) /* the key speaks of all four */
+            put_bool(b, "attention_bias", has_slot(m, SLM_W_O_B));
         put_bool(b, "mlp_bias", has_slot(m, SLM_W_DOWN_B));
     }
 }

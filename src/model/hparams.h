@@ -39,15 +39,16 @@ struct slm_hparams {
     int rot; /* rotated columns of a head */
     float eps;
     float attn_scale, attn_cap, final_cap;
-    float embed_scale;       /* 1: none */
-    float norm_shift;        /* of this file's norms */
-    bool pairs;              /* rotation of neighbours, else of halves */
-    bool parallel;           /* SLM_RESID_EITHER: parallel residual */
-    int tied;                /* 1, 0, -1: as the tensors say */
-    int max_window;          /* largest window, 0: none */
-    int *window;             /* (layers), 0: all positions */
-    uint8_t *local;          /* (layers) 1: rotates by rope[1] */
-    struct slm_rope rope[2]; /* all layers, or full and local layers */
+    float embed_scale;              /* 1: none */
+    float norm_shift;               /* of this file's norms */
+    bool pairs;                     /* rotation of neighbours, else of halves */
+    bool parallel;                  /* SLM_RESID_EITHER: parallel residual */
+    int tied;                       /* 1, 0, -1: as the tensors say */
+    int qkv_bias, o_bias, mlp_bias; /* the same */
+    int max_window;                 /* largest window, 0: none */
+    int *window;                    /* (layers), 0: all positions */
+    uint8_t *local;                 /* (layers) 1: rotates by rope[1] */
+    struct slm_rope rope[2];        /* all layers, or full and local layers */
     bool two_ropes;
     float temper_beta; /* ministral's temperature, 0: none */
     int temper_original;

@@ -54,7 +54,7 @@ const struct slm_slot_row slm_slots[] = {
      SLM_DIM_1},
     MAT(SLM_W_O, B "attn_output.weight", L "self_attn.o_proj.weight", SLM_DIM_D, SLM_DIM_HC,
         SLM_WHEN_ALWAYS),
-    VEC(SLM_W_O_B, B "attn_output.bias", L "self_attn.o_proj.bias", SLM_DIM_D, SLM_WHEN_MAY),
+    VEC(SLM_W_O_B, B "attn_output.bias", L "self_attn.o_proj.bias", SLM_DIM_D, SLM_WHEN_O_BIAS),
     NORM(SLM_W_POST_ATTN, B "post_attention_norm.weight", L "post_attention_layernorm.weight",
          SLM_DIM_D, SLM_WHEN_SANDWICH),
 
@@ -72,9 +72,9 @@ const struct slm_slot_row slm_slots[] = {
         SLM_WHEN_DENSE_FUSED),
     MAT(SLM_W_DOWN, B "ffn_down.weight", L "mlp.down_proj.weight", SLM_DIM_D, SLM_DIM_F,
         SLM_WHEN_DENSE),
-    VEC(SLM_W_GATE_B, B "ffn_gate.bias", L "mlp.gate_proj.bias", SLM_DIM_F, SLM_WHEN_MAY),
-    VEC(SLM_W_UP_B, B "ffn_up.bias", L "mlp.up_proj.bias", SLM_DIM_F, SLM_WHEN_MAY),
-    VEC(SLM_W_DOWN_B, B "ffn_down.bias", L "mlp.down_proj.bias", SLM_DIM_D, SLM_WHEN_MAY),
+    VEC(SLM_W_GATE_B, B "ffn_gate.bias", L "mlp.gate_proj.bias", SLM_DIM_F, SLM_WHEN_MLP_BIAS),
+    VEC(SLM_W_UP_B, B "ffn_up.bias", L "mlp.up_proj.bias", SLM_DIM_F, SLM_WHEN_MLP_BIAS),
+    VEC(SLM_W_DOWN_B, B "ffn_down.bias", L "mlp.down_proj.bias", SLM_DIM_D, SLM_WHEN_MLP_BIAS),
     NORM(SLM_W_POST_FFN, B "post_ffw_norm.weight", L "post_feedforward_layernorm.weight",
          SLM_DIM_D, SLM_WHEN_SANDWICH),
     MAT(SLM_W_ROUTER, B "ffn_gate_inp.weight", L "block_sparse_moe.gate.weight", SLM_DIM_E,
@@ -108,6 +108,12 @@ int slm_dim_of(const struct slm_hparams *hp, enum slm_dim d)
     return 0;
 }
 
+/* 1, 0, or -1: as the tensors say. */
+static enum slm_need said(int flag)
+{
+    return flag < 0 ? SLM_NEED_MAY : flag ? SLM_NEED_MUST : SLM_NEED_NO;
+}
+
 static enum slm_need must(bool yes) { return yes ? SLM_NEED_MUST : SLM_NEED_NO; }
 
 enum slm_need slm_slot_need(const struct slm_hparams *hp, const struct slm_slot_row *row)
@@ -131,8 +137,9 @@ enum slm_need slm_slot_need(const struct slm_hparams *hp, const struct slm_slot_
     case SLM_WHEN_PLAIN_FFN_NORM: return must(!sandwich && !one_norm);
     case SLM_WHEN_LAYER_FFN_NORM: return must(layer && !one_norm);
     case SLM_WHEN_QKV_BIAS:
-        return f->bias_qkv ? SLM_NEED_MUST : f->fuse ? SLM_NEED_NO : SLM_NEED_MAY;
-    case SLM_WHEN_MAY: return f->fuse || f->moe ? SLM_NEED_NO : SLM_NEED_MAY;
+        return f->bias_qkv ? SLM_NEED_MUST : f->fuse ? SLM_NEED_NO : said(hp->qkv_bias);
+    case SLM_WHEN_O_BIAS: return f->fuse || f->moe ? SLM_NEED_NO : said(hp->o_bias);
+    case SLM_WHEN_MLP_BIAS: return f->fuse || f->moe ? SLM_NEED_NO : said(hp->mlp_bias);
     }
     return SLM_NEED_NO;
 }

@@ -79,7 +79,8 @@ enum slm_when {
     SLM_WHEN_PLAIN_FFN_NORM,
     SLM_WHEN_LAYER_FFN_NORM,
     SLM_WHEN_QKV_BIAS,
-    SLM_WHEN_MAY
+    SLM_WHEN_O_BIAS,
+    SLM_WHEN_MLP_BIAS
 };
 
 /* How the tensor differs between files, and from its use. */
