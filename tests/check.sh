@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # make check: everything `make test` runs, built and run in every way that the house promises. Each
-# way has a build folder of its own (build-check/*), kept between runs. Ends with "N passed, N failed",
+# way has a build folder of its own (build-check-*), kept between runs. Ends with "N passed, N failed",
 # the sum over all ways. Ways may be named: tests/check.sh gcc clang san tsan levels arm torture
 set -u
 cd "$(dirname "$0")/.." || exit 2
@@ -29,7 +29,7 @@ add() {
 
 # build DIR VARIABLE=...: all programs and tests.
 build() {
-    local dir=build-check/$1
+    local dir=build-check-$1
     shift
     make -s -j"$jobs" BUILD="$dir" "$@" all tests > "$log" 2>&1 && return 0
     grep -E 'error|warning|undefined|\*\*\*' "$log" | head -n 20
@@ -38,7 +38,7 @@ build() {
 }
 
 suite() {
-    local dir=build-check/$1
+    local dir=build-check-$1
     shift
     make -s --no-print-directory BUILD="$dir" "$@" test > "$log" 2>&1
     add "$dir $*"
@@ -46,7 +46,7 @@ suite() {
 
 # programs DIR PATTERN: the test programs of a build whose name matches.
 programs() {
-    find "build-check/$1/tests" -type f -perm -u+x ! -name '*.so' | grep -E "$2" | sort
+    find "build-check-$1/tests" -type f -perm -u+x ! -name '*.so' | grep -E "$2" | sort
 }
 
 # only DIR LABEL PATTERN: runs those alone.
@@ -72,9 +72,9 @@ for way in $ways; do
     san)
         export ASAN_OPTIONS=detect_stack_use_after_return=1:allocator_may_return_null=1
         build san CC=gcc SAN=1 OPT='-O1 -g' && only san 'ASan and UBSan' '/(unit|golden|grad|kern|fuzz)/[a-z]'
-        SLM=build-check/san/slm tests/cli.sh build-check/san > "$log"
+        SLM=build-check-san/slm tests/cli.sh build-check-san > "$log"
         echo "$(grep -c '^ok' "$log") passed, $(grep -c '^FAIL' "$log") failed" >> "$log"
-        add 'build-check/san cli'
+        add 'build-check-san cli'
         unset ASAN_OPTIONS
         ;;
     tsan) build tsan CC=gcc TSAN=1 OPT='-O1 -g' &&
@@ -90,7 +90,7 @@ for way in $ways; do
             unset SLM_TEST_THREADS
             # The same bits on any number of threads, at this level.
             for n in 1 2 3 4; do
-                build-check/gcc/slm logits models/storyteller.gguf --ids-file tests/data/ids.txt -t $n \
+                build-check-gcc/slm logits models/storyteller.gguf --ids-file tests/data/ids.txt -t $n \
                     -o "$log.$n" --fast 2> /dev/null || bad "logits at $cpu with $n threads"
                 if [ $n -gt 1 ]; then
                     if cmp -s "$log.1" "$log.$n"; then good; else bad "logits at $cpu: $n threads differ from one"; fi
