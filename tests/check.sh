@@ -54,7 +54,9 @@ only() {
     local p n=0
     for p in $(programs "$1" "$3"); do
         n=$((n + 1))
-        if timeout 900 "$p" > "$log" 2>&1; then
+        local corpus=()
+        case $p in */replay_*) corpus=("tests/fuzz/corpus/${p##*/replay_}") ;; esac
+        if timeout 900 "$p" "${corpus[@]}" > "$log" 2>&1; then
             good
         else
             grep -E 'FAILED|rror|WARNING|SUMMARY' "$log" | head -n 8
@@ -71,7 +73,7 @@ for way in $ways; do
     clang) build clang CC=clang WERROR=1 && suite clang CC=clang WERROR=1 ;;
     san)
         export ASAN_OPTIONS=detect_stack_use_after_return=1:allocator_may_return_null=1
-        build san CC=gcc SAN=1 OPT='-O1 -g' && only san 'ASan and UBSan' '/(unit|golden|grad|kern|fuzz)/[a-z]'
+        build san CC=gcc SAN=1 OPT='-O1 -g' && only san 'ASan and UBSan' '/(unit|golden|grad|kern|fuzz)/(test|replay)_[a-z0-9_]*$'
         SLM=build-check-san/slm tests/cli.sh build-check-san > "$log"
         echo "$(grep -c '^ok' "$log") passed, $(grep -c '^FAIL' "$log") failed" >> "$log"
         add 'build-check-san cli'
