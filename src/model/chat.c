@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "model/model_room.h"
-#include "text/text.h"
+#include "vocab/vocab.h"
 
 #define MAX_TEMPLATE ((size_t)4 << 20)
 

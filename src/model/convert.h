@@ -3,7 +3,7 @@
 #define SLM_MODEL_CONVERT_H
 
 #include "model/model_room.h"
-#include "text/text.h"
+#include "vocab/vocab.h"
 
 struct slm_convert {
     slm_model *m;

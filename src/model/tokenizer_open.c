@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "text/text.h"
+#include "vocab/vocab.h"
 
 static int get_name(struct slm_arena *a, const slm_gguf *g, const char *key, const char **out,
                     slm_err *err)

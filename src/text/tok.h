@@ -1,4 +1,4 @@
-/* The inside of a tokenizer, private to the room.
+/* The inside of a tokenizer: for the room, and for room vocab, which fills and reads it.
  *
  * Every form (tokenizer.json, SentencePiece, tiktoken, GGUF ...) becomes one and the same
  * object: a pipeline of added tokens, normaliser steps, splitting steps, one model, affixes,
@@ -453,20 +453,5 @@ int slm_added_set_init(slm_tokenizer *t, struct added_set *s, bool normalized, s
  * with the blanks it takes, or -1. */
 int slm_added_next(const slm_tokenizer *t, const struct added_set *set, struct slm_tok_str s,
                    size_t from, unsigned flags, size_t *span);
-
-/* --- openers --- */
-
-int slm_tok_open_json(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t n,
-                      const char *name, slm_err *err);
-int slm_tok_open_spm(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t n,
-                     const char *name, slm_err *err);
-int slm_tok_open_tiktoken(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t n,
-                          const char *name, slm_err *err);
-int slm_tok_read_tekken(slm_tokenizer *t, const slm_json *root, slm_err *err);
-int slm_tok_open_bin(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t n,
-                     const char *name, slm_err *err);
-/* One of the above by what the bytes look like. */
-int slm_tok_open_mem(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t n,
-                     const char *name, slm_err *err);
 
 #endif

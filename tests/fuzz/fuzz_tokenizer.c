@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "slm/slm.h"
-#include "text/tok.h"
+#include "vocab/tok_open.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

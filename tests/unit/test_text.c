@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "slm/slm.h"
-#include "text/tok.h"
+#include "vocab/tok_open.h"
 
 #define DATA "tests/data/tokenizers/"
 

@@ -1,7 +1,7 @@
 /* vocab.json + merges.txt: byte-level BPE whose splitting no file tells. config.json's
  * model_type and what the special tokens are say which family it is, and the family how it
  * splits. */
-#include "text/tok_dir.h"
+#include "vocab/tok_dir.h"
 
 #include <string.h>
 

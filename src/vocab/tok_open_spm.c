@@ -1,7 +1,6 @@
 /* SentencePiece's .model: a protobuf message, read by a small reader of our own. Fields we do
  * not know are skipped by their wire type; every length is checked against what is left. */
-#include "text/tok.h"
-#include "text/tok_spm.h"
+#include "vocab/tok_spm.h"
 
 #include <string.h>
 

@@ -1,8 +1,7 @@
 /* tokenizer.json: the model, its vocabulary and the added tokens; the steps around the model
  * are in tok_json_steps.c. A part of the schema that is not supported is an error that names
  * it, since passing over it would give other ids in silence. */
-#include "text/tok.h"
-#include "text/tok_json.h"
+#include "vocab/tok_json.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* A tokenizer as tokenizer.json (and the tokenizer_config.json beside it): the original text
  * where there is one, else the pipeline that gives the same ids, built from the same steps. */
-#include "text/tok_export.h"
+#include "vocab/tok_export.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* The tokenizer of a model folder: the first of the known files that is there, with what the
  * folder's other files say of it. */
-#include "text/tok_dir.h"
+#include "vocab/tok_dir.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* What the small files of a model folder say about its tokenizer. */
-#ifndef SLM_TEXT_TOK_DIR_H
-#define SLM_TEXT_TOK_DIR_H
+#ifndef SLM_VOCAB_TOK_DIR_H
+#define SLM_VOCAB_TOK_DIR_H
 
-#include "text/tok.h"
+#include "vocab/tok_open.h"
 
 struct fact_added {
     const char *s;

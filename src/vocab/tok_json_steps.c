@@ -1,6 +1,6 @@
 /* The steps around the model of a tokenizer.json: each object with a "type" becomes one step, a
  * Sequence its members. Types and options that are not known are errors that name them. */
-#include "text/tok_json.h"
+#include "vocab/tok_json.h"
 
 #include <string.h>
 

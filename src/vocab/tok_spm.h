@@ -1,9 +1,9 @@
 /* What every SentencePiece-like source (.model, GGUF "llama" and "t5", llama2.c) shares. The
  * tables must be filled: pieces, scores, types, the unknown token's id. */
-#ifndef SLM_TEXT_TOK_SPM_H
-#define SLM_TEXT_TOK_SPM_H
+#ifndef SLM_VOCAB_TOK_SPM_H
+#define SLM_VOCAB_TOK_SPM_H
 
-#include "text/tok.h"
+#include "vocab/tok_open.h"
 
 int slm_tok_spm_model(slm_tokenizer *t, bool unigram, bool byte_fallback, slm_err *err);
 /* Control tokens (and the unknown one) as added tokens. */

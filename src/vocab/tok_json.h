@@ -1,8 +1,8 @@
 /* What the two halves of the tokenizer.json reader share. */
-#ifndef SLM_TEXT_TOK_JSON_H
-#define SLM_TEXT_TOK_JSON_H
+#ifndef SLM_VOCAB_TOK_JSON_H
+#define SLM_VOCAB_TOK_JSON_H
 
-#include "text/tok.h"
+#include "vocab/tok_open.h"
 
 struct slm_tok_str slm_tok_json_str(const slm_json *obj,
                                     const char *key); /* s NULL: no string */

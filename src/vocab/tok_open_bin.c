@@ -1,7 +1,7 @@
 /* llama2.c's tokenizer.bin: the longest token's length, then score, length and bytes of each
  * piece. It is a SentencePiece vocabulary whose marks were written as blanks and whose types
  * are known by place: unknown, bos, eos, 256 bytes, then pieces. */
-#include "text/tok_spm.h"
+#include "vocab/tok_spm.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* A folder's small files: config.json and generation_config.json (model_type, ids that end a
  * generation), tokenizer_config.json, special_tokens_map.json and added_tokens.json (spellings
  * and added tokens). All are optional; what is there must be well formed. */
-#include "text/tok_dir.h"
+#include "vocab/tok_dir.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* A tokenizer file by what its bytes look like, and by path. */
-#include "text/tok.h"
+#include "vocab/tok_open.h"
 
 #include <string.h>
 

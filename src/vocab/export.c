@@ -1,6 +1,6 @@
 /* A tokenizer as GGUF's keys: the tables as llama.cpp reads them, padded to the rows of the
  * embedding. What GGUF has no words for is refused rather than written as something near. */
-#include "text/tok_export.h"
+#include "vocab/tok_export.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Rank files: tiktoken's ("base64 rank" a line) and tekken.json. A token's bytes merge in the
  * order of their ranks. A tiktoken file says nothing of its pattern and special tokens; these
  * are told from the number of ranks and the file's name, as the models' own code has them. */
-#include "text/tok.h"
+#include "vocab/tok_open.h"
 
 #include <stdio.h>
 #include <string.h>

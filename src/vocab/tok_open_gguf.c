@@ -1,7 +1,7 @@
 /* A tokenizer from GGUF's keys. What a key that is absent means depends on the model: the
  * defaults here are those that files rely on. Byte-level vocabularies name their splitting
  * (`pre`); where the models themselves compose text first (NFC), so do we. */
-#include "text/tok_spm.h"
+#include "vocab/tok_spm.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* Merges read back out of the table, for both kinds of export. */
-#ifndef SLM_TEXT_TOK_EXPORT_H
-#define SLM_TEXT_TOK_EXPORT_H
+#ifndef SLM_VOCAB_TOK_EXPORT_H
+#define SLM_VOCAB_TOK_EXPORT_H
 
-#include "text/tok.h"
+#include "vocab/tok_open.h"
 
 struct merge {
     uint32_t rank;
