@@ -15,7 +15,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/log.h"
-#include "base/file.h"
+#include "base/files.h"
 #include "base/dir.h"
 #include "base/json.h"
 #include "base/utf8.h"

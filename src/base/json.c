@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/file.h"
+#include "base/files.h"
 
 int slm_json_parse(slm_json **out, const char *s, size_t n, const char *name, slm_err *err)
 {

@@ -2,7 +2,7 @@
  * the whole prefix each time and computes only what is new, and so that a longrope model which
  * crosses its original context can be computed again with the long factors, as the reference
  * does. */
-#include "model/session.h"
+#include "model/session_in.h"
 
 #include <math.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * values, and a checksum of it all. Little endian. It fits only the model, cache type and
  * window that wrote it; whatever disagrees is refused before the session is touched. Logits are
  * not kept: the last token is computed again. */
-#include "model/session.h"
+#include "model/session_in.h"
 
 #include <string.h>
 

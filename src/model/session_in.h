@@ -1,6 +1,6 @@
 /* A session's inside, shared by session.c and session_file.c. */
-#ifndef SLM_MODEL_SESSION_H
-#define SLM_MODEL_SESSION_H
+#ifndef SLM_MODEL_SESSION_IN_H
+#define SLM_MODEL_SESSION_IN_H
 
 #include "model/model_room.h"
 

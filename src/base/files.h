@@ -1,6 +1,6 @@
 /* Files: mapped reading, whole reading, and writing that appears whole or not at all. */
-#ifndef SLM_BASE_FILE_H
-#define SLM_BASE_FILE_H
+#ifndef SLM_BASE_FILES_H
+#define SLM_BASE_FILES_H
 
 #include <stdbool.h>
 #include <stddef.h>

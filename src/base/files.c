@@ -1,7 +1,7 @@
 /* Files. Reading is by map, or whole with a limit; writing goes to a temporary sibling that is
  * synced and renamed, so that a reader sees the old file or the new one and never half of
  * either. */
-#include "base/file.h"
+#include "base/files.h"
 
 #include <dirent.h>
 #include <errno.h>
