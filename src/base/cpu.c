@@ -28,36 +28,36 @@ const char *slm_cpu_level_name(enum slm_cpu_level level)
     return (unsigned)level < SLM_CPU_COUNT ? names[level] : "?";
 }
 
-static bool all(uint32_t word, uint32_t bits) { return (word & bits) == bits; }
+static bool has_all(uint32_t word, uint32_t bits) { return (word & bits) == bits; }
 
 #define BIT(n) (1u << (n))
 
 uint32_t slm_cpu_levels_x86(const struct slm_cpuid *id)
 {
     uint32_t has = BIT(SLM_CPU_GENERIC);
-    bool os_avx = all(id->leaf1_ecx, BIT(27)) && (id->xcr0 & 0x6) == 0x6;
+    bool os_avx = has_all(id->leaf1_ecx, BIT(27)) && (id->xcr0 & 0x6) == 0x6;
     bool os_512 = os_avx && (id->xcr0 & 0xe0) == 0xe0;
     bool os_amx = (id->xcr0 & 0x60000) == 0x60000;
     if (id->max_leaf < 7 || !os_avx)
         return has;
     /* AVX, FMA, F16C; AVX2 */
-    if (!all(id->leaf1_ecx, BIT(28) | BIT(12) | BIT(29)) || !all(id->leaf7_ebx, BIT(5)))
+    if (!has_all(id->leaf1_ecx, BIT(28) | BIT(12) | BIT(29)) || !has_all(id->leaf7_ebx, BIT(5)))
         return has;
     has |= BIT(SLM_CPU_AVX2);
-    if (all(id->leaf7_1_eax, BIT(4)))
+    if (has_all(id->leaf7_1_eax, BIT(4)))
         has |= BIT(SLM_CPU_AVXVNNI);
     /* F, DQ, BW, VL */
-    if (!os_512 || !all(id->leaf7_ebx, BIT(16) | BIT(17) | BIT(30) | BIT(31)))
+    if (!os_512 || !has_all(id->leaf7_ebx, BIT(16) | BIT(17) | BIT(30) | BIT(31)))
         return has;
     has |= BIT(SLM_CPU_AVX512);
-    if (!all(id->leaf7_ecx, BIT(11)))
+    if (!has_all(id->leaf7_ecx, BIT(11)))
         return has;
     has |= BIT(SLM_CPU_AVX512VNNI);
-    if (!all(id->leaf7_1_eax, BIT(5)))
+    if (!has_all(id->leaf7_1_eax, BIT(5)))
         return has;
     has |= BIT(SLM_CPU_AVX512BF16);
     /* AMX-BF16, AMX-TILE, AMX-INT8 */
-    if (os_amx && all(id->leaf7_edx, BIT(22) | BIT(24) | BIT(25)))
+    if (os_amx && has_all(id->leaf7_edx, BIT(22) | BIT(24) | BIT(25)))
         has |= BIT(SLM_CPU_AMX);
     return has;
 }
@@ -80,7 +80,7 @@ static void read_leaves(struct slm_cpuid *id)
     memcpy(id->vendor + 4, &d, 4);
     memcpy(id->vendor + 8, &c, 4);
     __get_cpuid(1, &a, &b, &id->leaf1_ecx, &id->leaf1_edx);
-    if (all(id->leaf1_ecx, BIT(27)))
+    if (has_all(id->leaf1_ecx, BIT(27)))
         id->xcr0 = read_xcr0();
     uint32_t subs = 0;
     if (__get_cpuid_count(7, 0, &subs, &id->leaf7_ebx, &id->leaf7_ecx, &id->leaf7_edx) &&
