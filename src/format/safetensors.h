@@ -19,7 +19,6 @@ int slm_st_open_mem(slm_st **out, slm_runtime *rt, const void *p, size_t n, cons
                     slm_err *err);
 void slm_st_close(slm_st **st);
 
-const char *slm_st_path(const slm_st *st); /* for messages */
 int slm_st_parts(const slm_st *st);
 
 size_t slm_st_tensor_count(const slm_st *st);

@@ -341,7 +341,6 @@ void slm_st_close(slm_st **stp)
 
 /* ---- asking ---- */
 
-const char *slm_st_path(const slm_st *st) { return st->path; }
 int slm_st_parts(const slm_st *st) { return st->n_files; }
 size_t slm_st_tensor_count(const slm_st *st) { return st->n_tensors; }
 size_t slm_st_meta_count(const slm_st *st) { return st->n_meta; }

@@ -62,7 +62,6 @@ int64_t slm_kv_bytes(const struct slm_kv_shape *shape);
 struct slm_prog_opts {
     int max_rows; /* most rows of a run */
     int max_out;  /* most rows that `gather` passes on (training: max_rows) */
-    int max_keys; /* most positions a row can look back on, itself counted: the context */
     bool fast;    /* activations cast to the weights' partner types */
     bool cache;   /* keys and values go through slm_run.kv; else "this run's" only */
     bool train;   /* keep what backward needs, plan gradients */

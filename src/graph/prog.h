@@ -127,10 +127,6 @@ void slm_emit_scratch(slm_prog *p, size_t shared, size_t thread);
 
 /* ---- computing ---- */
 
-static inline const struct value *slm_value_of(const slm_prog *p, slm_val v)
-{
-    return &p->value[v];
-}
 static inline int slm_value_rows(const slm_prog *p, slm_val v, const struct slm_run *run)
 {
     const struct value *x = &p->value[v];
@@ -171,8 +167,6 @@ struct slm_part {
     size_t c0, c1;
 };
 struct slm_part slm_part_of(int rows, int width, int ith, int nth);
-
-int slm_plan_layout(slm_prog *p, slm_err *err); /* plan.c */
 
 #define OP_FORWARD(name, stem, flags) slm_op_fn slm_op_##stem##_fwd;
 #define OP(name, stem, flags) slm_op_fn slm_op_##stem##_fwd, slm_op_##stem##_bwd;

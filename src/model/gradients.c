@@ -18,7 +18,7 @@ static size_t elements(const struct slm_weight *w)
 
 static int build(struct grads *g, int n, slm_err *err)
 {
-    struct slm_prog_opts o = {.max_rows = n, .max_out = n, .max_keys = n, .train = true};
+    struct slm_prog_opts o = {.max_rows = n, .max_out = n, .train = true};
     int rc = slm_prog_new(&g->prog, g->m->rt, &o, err);
     if (rc)
         return rc;

@@ -166,7 +166,6 @@ int64_t slm_model_work_bytes(const slm_model *m, int batch)
 {
     struct slm_prog_opts o = {.max_rows = batch,
                               .max_out = slm_model_logit_rows(m, batch),
-                              .max_keys = 4096,
                               .fast = true,
                               .cache = true};
     slm_prog *p;

@@ -38,7 +38,6 @@ static int open_program(slm_session *s, const slm_session_opts *o, slm_err *err)
 {
     struct slm_prog_opts po = {.max_rows = s->batch,
                                .max_out = s->most_out,
-                               .max_keys = s->context,
                                .fast = !o->exact,
                                .cache = true};
     int rc = slm_prog_new(&s->prog, s->rt, &po, err);

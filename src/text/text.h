@@ -37,9 +37,6 @@ enum slm_tok_named {
  * are written "seperator_token_id" (GGUF's own spelling) and "cls_token_id". */
 extern const char *const slm_tok_named_keys[SLM_TOK_NAMED];
 
-/* The bytes that id stands for inside a text (no special treatment at the start; "" for control
- * tokens' sake never: those are spelled out). Borrowed; NULL when out of range. */
-const char *slm_tok_raw(const slm_tokenizer *t, int32_t id, size_t *len);
 /* Id of a named token, -1: none. */
 int32_t slm_tok_named_id(const slm_tokenizer *t, enum slm_tok_named which);
 /* The name of the pre-tokenizer as GGUF knows it, or NULL. */

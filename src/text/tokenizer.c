@@ -166,14 +166,6 @@ const char *slm_tokenizer_piece(const slm_tokenizer *t, int32_t id, size_t *len)
     return t->piece[id].s;
 }
 
-const char *slm_tok_raw(const slm_tokenizer *t, int32_t id, size_t *len)
-{
-    if (!has(t, id))
-        return NULL;
-    *len = t->raw[id].n;
-    return t->raw[id].s;
-}
-
 int slm_tokenizer_type(const slm_tokenizer *t, int32_t id)
 {
     return has(t, id) ? t->type[id] : SLM_TOKEN_UNUSED;

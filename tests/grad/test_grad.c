@@ -265,7 +265,7 @@ static void bench_open(struct bench *b, int threads, case_fn *fn, int width)
     b->vocab = 11;
     b->route = -1;
     struct slm_prog_opts o = {
-        .max_rows = ROWS, .max_out = ROWS, .max_keys = ROWS, .train = true};
+        .max_rows = ROWS, .max_out = ROWS, .train = true};
     assert_int_equal(slm_prog_new(&b->p, b->t.rt, &o, &err), 0);
     slm_val y = fn(b, width);
     slm_emit_cross_entropy(b->p, y);
