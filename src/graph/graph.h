@@ -59,12 +59,20 @@ int64_t slm_kv_bytes(const struct slm_kv_shape *shape);
 
 /* ---- building ---- */
 
+/* What a program's rows are for. A kernel may differ between the two (never by how many rows a
+ * run happens to have), so a row's bits depend on its phase and the CPU alone. */
+enum slm_phase {
+    SLM_PHASE_DECODE, /* one row, or some, of each stream: reading the weights is the limit */
+    SLM_PHASE_PROMPT  /* many rows at a time: arithmetic is the limit */
+};
+
 struct slm_prog_opts {
     int max_rows; /* most rows of a run */
     int max_out;  /* most rows that `gather` passes on (training: max_rows) */
     bool fast;    /* activations cast to the weights' partner types */
     bool cache;   /* keys and values go through slm_run.kv; else "this run's" only */
     bool train;   /* keep what backward needs, plan gradients */
+    enum slm_phase phase;
 };
 
 typedef int slm_val; /* a value's number; negative: emitting failed, and plan will say why */
