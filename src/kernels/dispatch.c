@@ -24,6 +24,7 @@ static void fill_generic(struct slm_kern *k)
 {
     memset(k, 0, sizeof *k);
     slm_kern_fill_quant_generic(k);
+    slm_kern_fill_quantize_generic(k);
     slm_kern_fill_elem_generic(k);
     slm_kern_fill_norm_generic(k);
     slm_kern_fill_mul_generic(k);

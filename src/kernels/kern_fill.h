@@ -8,6 +8,9 @@
 /* to_f32 and from_f32 of every type (quant_*_generic.c). */
 void slm_kern_fill_quant_generic(struct slm_kern *k);
 
+/* quantize (quantize_generic.c and the files it names). */
+void slm_kern_fill_quantize_generic(struct slm_kern *k);
+
 /* All other generic slots, by file. */
 void slm_kern_fill_elem_generic(struct slm_kern *k);
 void slm_kern_fill_norm_generic(struct slm_kern *k);

@@ -188,6 +188,8 @@ static void check_from_f32(struct checker *c, enum slm_dtype t)
     }
 }
 
+#include "kern/check_quantize.h"
+
 /* ---- products ---- */
 
 typedef void mul_fn(float *out, size_t ldo, const void *x, size_t xs, int nx, const void *w,
