@@ -67,6 +67,10 @@ static int show_machine(struct slm_cli *c, const struct args *a, slm_err *err)
             printf("bf16           %.0f GFLOP/s\n", p.bf16_gflops);
         if (p.int8_gops > 0)
             printf("int8           %.0f GOP/s\n", p.int8_gops);
+        if (p.amx_bf16_gflops > 0)
+            printf("bf16 in tiles  %.0f GFLOP/s\n", p.amx_bf16_gflops);
+        if (p.amx_int8_gops > 0)
+            printf("int8 in tiles  %.0f GOP/s\n", p.amx_int8_gops);
         return 0;
     }
     struct slm_cli_json j = {.f = stdout};
@@ -78,6 +82,9 @@ static int show_machine(struct slm_cli *c, const struct args *a, slm_err *err)
     slm_js_kreal(&j, "f32_gflops", p.f32_gflops);
     slm_js_kreal(&j, "bf16_gflops", p.bf16_gflops > 0 ? p.bf16_gflops : (double)NAN);
     slm_js_kreal(&j, "int8_gops", p.int8_gops > 0 ? p.int8_gops : (double)NAN);
+    slm_js_kreal(&j, "amx_bf16_gflops",
+                 p.amx_bf16_gflops > 0 ? p.amx_bf16_gflops : (double)NAN);
+    slm_js_kreal(&j, "amx_int8_gops", p.amx_int8_gops > 0 ? p.amx_int8_gops : (double)NAN);
     slm_js_close(&j, '}');
     return 0;
 }

@@ -15,6 +15,7 @@ typedef struct slm_bench_peaks {
     double f32_gflops;  /* multiply and add count one each */
     double bf16_gflops; /* 0: no instructions for it at this level */
     double int8_gops;   /* 0: likewise */
+    double amx_bf16_gflops, amx_int8_gops; /* tile registers; 0: likewise */
     size_t read_bytes;  /* size of the block that was read */
 } slm_bench_peaks;
 

@@ -46,6 +46,7 @@ static void fill(struct slm_probe *p, const struct slm_cpu *cpu)
         {SLM_CPU_AVX512, slm_probe_fill_avx512},
         {SLM_CPU_AVX512VNNI, slm_probe_fill_avx512vnni},
         {SLM_CPU_AVX512BF16, slm_probe_fill_avx512bf16},
+        {SLM_CPU_AMX, slm_probe_fill_amx},
 #elif defined(__aarch64__)
         {SLM_CPU_NEON, slm_probe_fill_neon},
         {SLM_CPU_DOTPROD, slm_probe_fill_dotprod},
@@ -167,5 +168,7 @@ int slm_bench_machine(slm_runtime *rt, slm_bench_peaks *out, slm_err *err)
     out->f32_gflops = peak(rt, p.f32);
     out->bf16_gflops = peak(rt, p.bf16);
     out->int8_gops = peak(rt, p.int8);
+    out->amx_bf16_gflops = peak(rt, p.amx_bf16);
+    out->amx_int8_gops = peak(rt, p.amx_int8);
     return 0;
 }

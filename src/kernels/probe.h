@@ -14,6 +14,8 @@ struct slm_probe {
     double (*f32)(long loops, double *sink);
     double (*bf16)(long loops, double *sink);
     double (*int8)(long loops, double *sink);
+    double (*amx_bf16)(long loops, double *sink);
+    double (*amx_int8)(long loops, double *sink);
 };
 
 void slm_probe_fill_avx2(struct slm_probe *p);
@@ -21,6 +23,7 @@ void slm_probe_fill_avxvnni(struct slm_probe *p);
 void slm_probe_fill_avx512(struct slm_probe *p);
 void slm_probe_fill_avx512vnni(struct slm_probe *p);
 void slm_probe_fill_avx512bf16(struct slm_probe *p);
+void slm_probe_fill_amx(struct slm_probe *p);
 void slm_probe_fill_neon(struct slm_probe *p);
 void slm_probe_fill_dotprod(struct slm_probe *p);
 
