@@ -25,6 +25,7 @@ static void fill_generic(struct slm_kern *k)
     memset(k, 0, sizeof *k);
     slm_kern_fill_quant_generic(k);
     slm_kern_fill_quantize_generic(k);
+    slm_kern_fill_iq_best_generic(k);
     slm_kern_fill_elem_generic(k);
     slm_kern_fill_norm_generic(k);
     slm_kern_fill_mul_generic(k);
@@ -41,6 +42,7 @@ void slm_kern_fill(struct slm_kern *k, const struct slm_cpu *cpu, enum slm_cpu_l
 #if defined(__x86_64__)
         {SLM_CPU_AVX2, slm_kern_fill_avx2},
         {SLM_CPU_AVX2, slm_kern_fill_fast_avx2},
+        {SLM_CPU_AVX2, slm_kern_fill_iq_best_avx2},
         {SLM_CPU_AVXVNNI, slm_kern_fill_fast_avxvnni},
         {SLM_CPU_AVX512, slm_kern_fill_avx512},
         {SLM_CPU_AVX512VNNI, slm_kern_fill_fast_avx512vnni},

@@ -10,6 +10,8 @@ void slm_kern_fill_quant_generic(struct slm_kern *k);
 
 /* quantize (quantize_generic.c and the files it names). */
 void slm_kern_fill_quantize_generic(struct slm_kern *k);
+void slm_kern_fill_iq_best_generic(struct slm_kern *k);
+void slm_kern_fill_iq_best_avx2(struct slm_kern *k);
 
 /* All other generic slots, by file. */
 void slm_kern_fill_elem_generic(struct slm_kern *k);

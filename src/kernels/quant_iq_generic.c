@@ -2,23 +2,13 @@
  * with signs beside it. The codebooks are facts of the format; iq_tables.inc packs each entry
  * into 16 bits (2 or 3 bits an element, first element lowest), made by tools/ref/iq_tables.py.
  * Bit for bit what ggml gives: scale first, then the magnitude, then the sign. */
+#include "kernels/iq_grid.h"
 #include "kernels/quant.h"
 
 #include "kernels/iq_tables.inc"
 
 static const int8_t nl_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                     1, 13, 25, 38, 53, 69, 89, 113};
-static const uint8_t level2[4] = {8, 25, 43, 0}; /* magnitudes of the 2-bit codebooks */
-static const uint8_t level3_xxs[8] = {4, 12, 20, 28, 36, 44, 52, 62};
-
-/* Seven stored sign bits; the eighth makes their number even. */
-static unsigned signs_of(unsigned seven)
-{
-    unsigned p = seven ^ seven >> 4;
-    p ^= p >> 2;
-    p ^= p >> 1;
-    return seven | (p & 1) << 7;
-}
+                                     1,    13,   25,  38,  53,  69,  89,  113};
 
 static uint32_t word32(const void *p)
 {
@@ -31,7 +21,7 @@ static uint32_t word32(const void *p)
 static void put2(float *y, float scale, unsigned code, unsigned signs)
 {
     for (int j = 0; j < 8; j++) {
-        float v = scale * (float)level2[code >> 2 * j & 3];
+        float v = scale * (float)slm_iq2_level[code >> 2 * j & 3];
         y[j] = signs >> j & 1 ? -v : v;
     }
 }
@@ -44,7 +34,8 @@ static void iq2_xxs_block(float *y, const block_iq2_xxs *b)
         uint32_t s = word32(q + 4);
         float scale = d * (0.5f + (float)(s >> 28)) * 0.25f;
         for (int l = 0; l < 4; l++)
-            put2(y + part * 32 + l * 8, scale, iq2_xxs_grid[q[l]], signs_of(s >> 7 * l & 127));
+            put2(y + part * 32 + l * 8, scale, slm_iq2_xxs_grid[q[l]],
+                 slm_iq_signs(s >> 7 * l & 127));
     }
 }
 
@@ -54,7 +45,7 @@ static void iq2_xs_block(float *y, const block_iq2_xs *b)
     for (int l = 0; l < 32; l++) {
         int s = b->scales[l >> 2] >> (l >> 1 & 1) * 4 & 15;
         float scale = d * (0.5f + (float)s) * 0.25f;
-        put2(y + l * 8, scale, iq2_xs_grid[b->qs[l] & 511], signs_of(b->qs[l] >> 9));
+        put2(y + l * 8, scale, slm_iq2_xs_grid[b->qs[l] & 511], slm_iq_signs(b->qs[l] >> 9));
     }
 }
 
@@ -65,7 +56,7 @@ static void iq2_s_block(float *y, const block_iq2_s *b)
         int s = b->scales[l >> 2] >> (l >> 1 & 1) * 4 & 15;
         float scale = d * (0.5f + (float)s) * 0.25f;
         int high = b->qh[l >> 2] >> (l & 3) * 2 & 3;
-        put2(y + l * 8, scale, iq2_s_grid[b->qs[l] | high << 8], b->qs[32 + l]);
+        put2(y + l * 8, scale, slm_iq2_s_grid[b->qs[l] | high << 8], b->qs[32 + l]);
     }
 }
 
@@ -76,9 +67,9 @@ static void iq3_xxs_block(float *y, const block_iq3_xxs *b)
         uint32_t s = word32(b->qs + 64 + 4 * part);
         float scale = d * (0.5f + (float)(s >> 28)) * 0.5f;
         for (int i = 0; i < 32; i++) {
-            unsigned code = iq3_xxs_grid[b->qs[8 * part + (i >> 2)]];
-            float v = scale * (float)level3_xxs[code >> 3 * (i & 3) & 7];
-            *y++ = signs_of(s >> 7 * (i >> 3) & 127) >> (i & 7) & 1 ? -v : v;
+            unsigned code = slm_iq3_xxs_grid[b->qs[8 * part + (i >> 2)]];
+            float v = scale * (float)slm_iq3_level[code >> 3 * (i & 3) & 7];
+            *y++ = slm_iq_signs(s >> 7 * (i >> 3) & 127) >> (i & 7) & 1 ? -v : v;
         }
     }
 }
@@ -90,7 +81,7 @@ static void iq3_s_block(float *y, const block_iq3_s *b)
         float scale = d * (float)(1 + 2 * (b->scales[part >> 1] >> (part & 1) * 4 & 15));
         for (int i = 0; i < 32; i++) {
             int g = i >> 2, high = b->qh[part] >> g & 1;
-            unsigned code = iq3_s_grid[b->qs[8 * part + g] | high << 8];
+            unsigned code = slm_iq3_s_grid[b->qs[8 * part + g] | high << 8];
             float v = scale * (float)((code >> 3 * (i & 3) & 7) * 2 + 1);
             *y++ = b->signs[4 * part + (i >> 3)] >> (i & 7) & 1 ? -v : v;
         }
@@ -110,7 +101,7 @@ static void iq1_s_block(float *y, const block_iq1_s *b)
     for (int l = 0; l < 32; l++) {
         unsigned h = b->qh[l >> 2];
         float scale = d * (float)(2 * (h >> 12 & 7) + 1), delta = h & 0x8000 ? -0.125f : 0.125f;
-        put1(y + l * 8, scale, iq1_s_grid[b->qs[l] | (h >> 3 * (l & 3) & 7) << 8], delta);
+        put1(y + l * 8, scale, slm_iq1_s_grid[b->qs[l] | (h >> 3 * (l & 3) & 7) << 8], delta);
     }
 }
 
@@ -124,7 +115,7 @@ static void iq1_m_block(float *y, const block_iq1_m *b)
     for (int l = 0; l < 32; l++) {
         int part = l >> 2, s = sc[part >> 1] >> ((part & 1) * 6 + (l >> 1 & 1) * 3) & 7;
         int h = b->qh[l >> 1] >> (l & 1) * 4;
-        put1(y + l * 8, d * (float)(2 * s + 1), iq1_s_grid[b->qs[l] | (h & 7) << 8],
+        put1(y + l * 8, d * (float)(2 * s + 1), slm_iq1_s_grid[b->qs[l] | (h & 7) << 8],
              h & 8 ? -0.125f : 0.125f);
     }
 }

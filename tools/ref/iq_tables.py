@@ -20,7 +20,7 @@ for name, cls, bits in TABLES:
     grid = np.array(cls.grid).reshape(-1, cls.grid_shape[1])
     levels = [int(v) for v in cls.grid_map]
     codes = [sum(levels.index(int(v)) << (bits * i) for i, v in enumerate(row)) for row in grid]
-    print("static const uint16_t %s_grid[%d] = {" % (name, len(codes)))
+    print("const uint16_t slm_%s_grid[%d] = {" % (name, len(codes)))
     print(textwrap.fill(", ".join("0x%04x" % c for c in codes), 94, initial_indent="    ",
                         subsequent_indent="    "))
     print("};")
