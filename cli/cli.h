@@ -190,6 +190,37 @@ const char *slm_cli_size(char buf[32], double bytes);
 int slm_cli_encode(const slm_model *m, const char *text, size_t n, unsigned flags, slm_ids *out,
                    slm_err *err);
 
+/* ---- against.c: the other side of a divergence ---- */
+struct slm_cli_against {
+    const char *path, *save; /* of the base (file or model), of the file to write; NULL: none */
+    int save_llama;          /* write llama.cpp's form */
+    bool windows;            /* lm-eval's definition */
+    int context, vocab;      /* context 0: what the base file was made with */
+    const char *text;        /* the text, for the base model's own tokenizer */
+    size_t text_len;
+    slm_base *file;
+    slm_base_out *out;
+    slm_model *model;
+    slm_session *session;
+    slm_divergence *sum;
+    enum slm_base_rows kind;
+    float *rows;   /* (room or 1, vocab) of the base */
+    int room;      /* rows of ids that may be run at once; 0: any */
+    uint64_t next; /* row of the file */
+};
+/* Opens path, whichever it is; sets context. Call close whatever comes back. */
+int slm_cli_against_open(struct slm_cli *c, struct slm_cli_against *g, slm_err *err);
+/* Holds it against the ids, of which the first `need` will be scored; makes room. */
+int slm_cli_against_text(struct slm_cli *c, struct slm_cli_against *g, const slm_ids *ids,
+                         uint64_t need, slm_err *err);
+/* A new piece; n <= room ids of it through the base; one scored row (of those n). */
+void slm_cli_against_reset(struct slm_cli_against *g);
+int slm_cli_against_run(struct slm_cli_against *g, const int32_t *ids, int n, slm_err *err);
+int slm_cli_against_row(struct slm_cli_against *g, int row, const float *logits, int32_t target,
+                        slm_err *err);
+int slm_cli_against_end(struct slm_cli_against *g, slm_err *err); /* commits the file */
+void slm_cli_against_close(struct slm_cli_against *g);
+
 /* ---- sampling.c ---- */
 struct slm_cli_sampling {
     slm_sampler_opts o;          /* NAN, or -1 for top_k, where not given */

@@ -9,4 +9,5 @@
 #include "slm/model.h"
 #include "slm/session.h"
 #include "slm/bench.h"
+#include "slm/eval.h"
 #endif
