@@ -41,6 +41,7 @@ void slm_kern_fill(struct slm_kern *k, const struct slm_cpu *cpu, enum slm_cpu_l
         {SLM_CPU_GENERIC, fill_generic},
 #if defined(__x86_64__)
         {SLM_CPU_AVX2, slm_kern_fill_avx2},
+        {SLM_CPU_AVX2, slm_kern_fill_quantize_avx2},
         {SLM_CPU_AVX2, slm_kern_fill_fast_avx2},
         {SLM_CPU_AVX2, slm_kern_fill_iq_best_avx2},
         {SLM_CPU_AVXVNNI, slm_kern_fill_fast_avxvnni},
@@ -49,6 +50,7 @@ void slm_kern_fill(struct slm_kern *k, const struct slm_cpu *cpu, enum slm_cpu_l
         {SLM_CPU_AVX512BF16, slm_kern_fill_avx512bf16},
 #elif defined(__aarch64__)
         {SLM_CPU_NEON, slm_kern_fill_neon},
+        {SLM_CPU_NEON, slm_kern_fill_quantize_neon},
         {SLM_CPU_NEON, slm_kern_fill_fast_neon},
         {SLM_CPU_DOTPROD, slm_kern_fill_fast_dotprod},
 #endif

@@ -8,7 +8,7 @@
 /* to_f32 and from_f32 of every type (quant_*_generic.c). */
 void slm_kern_fill_quant_generic(struct slm_kern *k);
 
-/* quantize (quantize_generic.c and the files it names). */
+/* quantize (quantize_*_body.h over the lanes of a vec_*.h). */
 void slm_kern_fill_quantize_generic(struct slm_kern *k);
 void slm_kern_fill_iq_best_generic(struct slm_kern *k);
 void slm_kern_fill_iq_best_avx2(struct slm_kern *k);
@@ -28,12 +28,14 @@ slm_from_f32_fn *slm_from_f32_generic(enum slm_dtype t);
 /* Instruction sets: float kernels (elements, rows, conversions, products), then integer
  * products. */
 void slm_kern_fill_avx2(struct slm_kern *k);
+void slm_kern_fill_quantize_avx2(struct slm_kern *k);
 void slm_kern_fill_fast_avx2(struct slm_kern *k);
 void slm_kern_fill_fast_avxvnni(struct slm_kern *k);
 void slm_kern_fill_avx512(struct slm_kern *k);
 void slm_kern_fill_fast_avx512vnni(struct slm_kern *k);
 void slm_kern_fill_avx512bf16(struct slm_kern *k);
 void slm_kern_fill_neon(struct slm_kern *k);
+void slm_kern_fill_quantize_neon(struct slm_kern *k);
 void slm_kern_fill_fast_neon(struct slm_kern *k);
 void slm_kern_fill_fast_dotprod(struct slm_kern *k);
 

@@ -1,0 +1,12 @@
+/* float32 to blocks by search with NEON: four lanes, the bits of quantize_generic.c. */
+#include <arm_neon.h>
+#include <string.h>
+
+#include "kernels/body.h"
+#include "kernels/kern_fill.h"
+#include "kernels/vec_neon.h"
+#include "kernels/quantize_lanes.h"
+
+#include "kernels/quantize_block_body.h"
+
+void slm_kern_fill_quantize_neon(struct slm_kern *k) { fill_quantize_block(k); }
