@@ -108,10 +108,10 @@ static int time_run(struct bench *b, bool decode, double *seconds, slm_err *err)
     int n = decode ? b->a->gen : b->a->prompt, depth = b->a->depth, code = 0;
     slm_session_reset(b->s);
     if (depth)
-        code = slm_session_append(b->s, b->ids, depth, err);
+        code = slm_session_sync(b->s, b->ids, depth, NULL, err);
     double t = slm_cli_seconds();
     if (!decode && !code)
-        code = slm_session_append(b->s, b->ids + depth, n, err);
+        code = slm_session_sync(b->s, b->ids, depth + n, NULL, err);
     for (int i = 0; decode && i < n && !code; i++)
         if (!(code = slm_session_append(b->s, b->ids + depth + i, 1, err)))
             slm_cli_progress_step(&b->bar, b->done + (uint64_t)i, b->total);

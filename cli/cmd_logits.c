@@ -44,14 +44,24 @@ static int on_row(void *arg, int row, const float *logits)
     return slm_cli_progress_step(&s->bar, ++s->done, s->total) || s->code;
 }
 
+/* As generation computes it: each token by itself. */
+static int by_step(slm_session *s, const slm_ids *ids, struct sink *k, slm_err *why)
+{
+    int code = 0;
+    for (size_t i = 0; i < ids->len && !code; i++) {
+        code = slm_session_append(s, ids->data + i, 1, why);
+        if (!code && on_row(k, (int)i, slm_session_logits(s)))
+            code = slm_cli_fail(why, SLM_E_CANCELLED, "stopped at token %zu", i);
+    }
+    return code;
+}
+
 static int score(const struct args *a, slm_session *s, const slm_ids *ids, struct sink *k,
                  slm_err *err)
 {
     slm_err why = {0};
-    int code = 0;
-    int n = a->step ? 1 : (int)ids->len;
-    for (size_t i = 0; i < ids->len && !code; i += (size_t)n)
-        code = slm_session_score(s, ids->data + i, n, on_row, k, &why);
+    int code = a->step ? by_step(s, ids, k, &why)
+                       : slm_session_score(s, ids->data, (int)ids->len, on_row, k, &why);
     if (code && !k->code)
         *err = why;
     return code && k->code ? k->code : code;

@@ -16,12 +16,16 @@ typedef struct slm_session_opts {
     int batch;           /* rows a run takes at once; 0: 512 */
     int exact;           /* 1: float32 activations; 0: the fast path */
     const char *kv_type; /* "f32" "f16" "bf16" "q8_0" "q4_0"; NULL: f32 when exact, else f16 */
+    slm_session *share;  /* computes with this session's work memory, so that many sessions on
+                          * one model cost little more than their caches; NULL: its own */
 } slm_session_opts;
 SLM_API void slm_session_opts_init(slm_session_opts *o);
 
-/* A session belongs to one thread at a time. The model must outlive it. All its memory is taken
- * here. Errors: SLM_E_ARG, SLM_E_UNSUPPORTED (a kv_type that does not divide the head),
- * SLM_E_NOMEM. */
+/* A session belongs to one thread at a time, and sessions that share work belong to one thread
+ * together: a call on one of them ends the logits of the others. They may be closed in any
+ * order. The model must outlive it. All its memory is taken here. Errors: SLM_E_ARG (among
+ * others: share is on another model, or of another batch or exactness), SLM_E_UNSUPPORTED (a
+ * kv_type that does not divide the head), SLM_E_NOMEM. */
 SLM_API int slm_session_open(slm_session **out, const slm_model *m, const slm_session_opts *o,
                              slm_err *err);
 SLM_API void slm_session_close(slm_session **s);
@@ -38,15 +42,39 @@ SLM_API const int32_t *slm_session_ids(const slm_session *s);
  * range), SLM_E_NUMERIC (logits are not finite). */
 SLM_API int slm_session_sync(slm_session *s, const int32_t *ids, int n, int *reused,
                              slm_err *err);
-/* Appends n ids and computes them. */
+/* Appends n ids and computes them as tokens that are being generated are: on some CPUs prompts
+ * (slm_session_sync, slm_session_score) go through other kernels, with other last bits and more
+ * speed for many tokens. However a text is cut into calls, a token's bits stay the same. */
 SLM_API int slm_session_append(slm_session *s, const int32_t *ids, int n, slm_err *err);
 /* As append, and gives the logits of every row to fn in order: (V) floats, borrowed for the
  * call. A non-zero return of fn stops with SLM_E_CANCELLED. */
 typedef int slm_logits_fn(void *arg, int row, const float *logits);
 SLM_API int slm_session_score(slm_session *s, const int32_t *ids, int n, slm_logits_fn *fn,
                               void *arg, slm_err *err);
-/* Logits of the last token: (V) floats, valid until the next call; NULL before any. */
+/* Logits of the last token: (V) floats, valid until the next call on this session or one that
+ * shares its work; NULL before any. */
 SLM_API const float *slm_session_logits(const slm_session *s);
+
+/* Several streams at once, each a session of its own at its own position: the weights are read
+ * once for all of them. */
+typedef struct slm_step {
+    slm_session *session;
+    const int32_t *ids; /* (n), borrowed for the call */
+    int n;
+    int all; /* 1: logits of all n tokens, not of the last alone */
+} slm_step;
+/* Appends to each session its ids and computes them as slm_session_append does: every stream
+ * gets, bit for bit, what it would have got alone. The sessions must share their work
+ * (slm_session_opts.share). At most 64 streams and 64 rows of logits in all. Where the logits of
+ * a stream are not finite it has none, the others do, and the call gives SLM_E_NUMERIC. Errors
+ * before anything is done: SLM_E_ARG (sessions of different models, of separate work, one
+ * twice; ids out of range), SLM_E_LIMIT (longer than a context, too many rows of logits). */
+SLM_API int slm_session_step(const slm_step *steps, int n, slm_err *err);
+/* Rows of logits that the last call left for this session, and one of them: (V) floats, row 0
+ * the earliest token's. NULL with SLM_E_NUMERIC where that row is not finite. */
+SLM_API int slm_session_rows(const slm_session *s);
+SLM_API const float *slm_session_row(const slm_session *s, int row, slm_err *err);
+
 /* Forgets all tokens. */
 SLM_API void slm_session_reset(slm_session *s);
 /* Keeps only the first n tokens. Where a sliding window has dropped what that needs, everything

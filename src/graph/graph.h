@@ -73,6 +73,10 @@ struct slm_prog_opts {
     bool cache;   /* keys and values go through slm_run.kv; else "this run's" only */
     bool train;   /* keep what backward needs, plan gradients */
     enum slm_phase phase;
+    /* A planned program whose memory serves this one too where it is large enough; NULL: none.
+     * It must outlive this one, the two never run at once, and what one keeps lasts until the
+     * other runs. */
+    const slm_prog *share;
 };
 
 typedef int slm_val; /* a value's number; negative: emitting failed, and plan will say why */
@@ -162,7 +166,7 @@ void slm_prog_keep(slm_prog *p, slm_val v);
  * Errors: what emitting found wrong, SLM_E_UNSUPPORTED (training through an op without a
  * backward, by name), SLM_E_NOMEM. */
 int slm_prog_plan(slm_prog *p, slm_err *err);
-size_t slm_prog_bytes(const slm_prog *p); /* of the planned block(s) */
+size_t slm_prog_bytes(const slm_prog *p); /* of the planned block, shared or not */
 
 /* ---- running ---- */
 

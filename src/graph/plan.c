@@ -214,7 +214,10 @@ int slm_prog_plan(slm_prog *p, slm_err *err)
         p->shared_at = lay_out(p, item, order);
         p->thread_at = p->shared_at + p->shared_need;
         p->block_bytes = p->thread_at + nth * p->thread_need;
-        p->block = slm_pages_alloc(p->rt, SLM_MEM_GRAPH, p->block_bytes);
+        if (p->o.share && p->o.share->block_bytes >= p->block_bytes)
+            p->block = p->o.share->block;
+        else
+            p->block = slm_pages_alloc(p->rt, SLM_MEM_GRAPH, p->block_bytes);
     }
     slm_free(p->rt, item);
     slm_free(p->rt, order);

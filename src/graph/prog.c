@@ -40,7 +40,8 @@ void slm_prog_free(slm_prog *p)
 {
     if (!p)
         return;
-    slm_pages_free(p->rt, SLM_MEM_GRAPH, p->block, p->block_bytes);
+    if (!p->o.share || p->block != p->o.share->block)
+        slm_pages_free(p->rt, SLM_MEM_GRAPH, p->block, p->block_bytes);
     slm_arena_release(&p->arena);
     slm_free(p->rt, p->value);
     slm_free(p->rt, p->node);

@@ -1,6 +1,6 @@
 /* Opening a model: source, numbers, rotary tables, binding, then tokenizer and template; and
  * what can be asked of it afterwards. */
-#include "model/model_room.h"
+#include "model/session_in.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -162,18 +162,14 @@ int slm_model_logit_rows(const slm_model *m, int batch)
     return rows < 1 ? 1 : rows < (size_t)batch ? (int)rows : batch;
 }
 
+/* A session has two programs in the memory of the larger one. */
 int64_t slm_model_work_bytes(const slm_model *m, int batch)
 {
-    struct slm_prog_opts o = {.max_rows = batch,
-                              .max_out = slm_model_logit_rows(m, batch),
-                              .fast = true,
-                              .cache = true};
-    slm_prog *p;
-    if (batch < 1 || slm_prog_new(&p, m->rt, &o, NULL))
+    struct slm_engine *e = NULL;
+    if (batch < 1 || slm_engine_open(&e, m, batch, false, NULL))
         return -1;
-    slm_prog_keep(p, slm_model_emit(p, m, true));
-    int64_t n = slm_prog_plan(p, NULL) ? -1 : (int64_t)slm_prog_bytes(p);
-    slm_prog_free(p);
+    int64_t n = slm_engine_bytes(e);
+    slm_engine_release(e);
     return n;
 }
 

@@ -59,6 +59,12 @@ int slm_model_logit_rows(const slm_model *m, int batch);
  * layers ints. */
 void slm_model_kv_shape(const slm_model *m, struct slm_kv_shape *out, int *room, int context,
                         int max_rows, enum slm_dtype type);
+/* Of n tokens more, how many a step may take so that each gets what it would have got in a step
+ * of its own: longrope changes its factors for the whole sequence at one length. */
+int slm_session_even(const slm_session *s, int n);
+/* Expected seconds of a step with this many rows of this session alone, as measured while it
+ * ran; 0: nothing is known yet. rows is 1 to 64. */
+double slm_session_cost(const slm_session *s, int rows);
 /* A number that is the same for the same weights and shape: binds session files to a model. */
 uint64_t slm_model_fingerprint(const slm_model *m);
 

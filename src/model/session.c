@@ -4,10 +4,9 @@
  * does. */
 #include "model/session_in.h"
 
-#include <math.h>
 #include <string.h>
 
-#define DEFAULT_CONTEXT 4096
+enum { DEFAULT_CONTEXT = 4096, DEFAULT_BATCH = 512 };
 
 void slm_session_opts_init(slm_session_opts *o) { memset(o, 0, sizeof *o); }
 
@@ -28,45 +27,51 @@ static int open_cache(slm_session *s, enum slm_dtype type, slm_err *err)
     if (!room)
         return slm_fail_mem(err, "session", (size_t)s->m->hp.layers * 12);
     struct slm_kv_shape shape;
-    slm_model_kv_shape(s->m, &shape, room, s->context, s->batch, type);
+    int batch = s->engine->batch > STEP_ROWS ? s->engine->batch : STEP_ROWS;
+    slm_model_kv_shape(s->m, &shape, room, s->context, batch, type);
     int rc = slm_kv_init(&s->kv, s->rt, &shape, err);
     slm_free(s->rt, room);
     return rc;
 }
 
-static int open_program(slm_session *s, const slm_session_opts *o, slm_err *err)
+/* The engine of `o->share`, or a new one. */
+static int open_engine(slm_session *s, const slm_session_opts *o, slm_err *err)
 {
-    struct slm_prog_opts po = {.max_rows = s->batch,
-                               .max_out = s->most_out,
-                               .fast = !o->exact,
-                               .cache = true};
-    int rc = slm_prog_new(&s->prog, s->rt, &po, err);
-    if (rc)
-        return rc;
-    s->logits = slm_model_emit(s->prog, s->m, true);
-    slm_prog_keep(s->prog, s->logits);
-    return slm_prog_plan(s->prog, err);
+    struct slm_engine *e = o->share ? o->share->engine : NULL;
+    int batch = o->batch ? o->batch : DEFAULT_BATCH;
+    if (!e) {
+        if (batch < 1 || batch > 65536)
+            return slm_fail(err, SLM_E_ARG, "batch of %d: want 1 to 65536", batch);
+        return slm_engine_open(&s->engine, s->m, batch < s->context ? batch : s->context,
+                               o->exact, err);
+    }
+    if (e->m != s->m)
+        return slm_fail(err, SLM_E_ARG, "a session on %s cannot share the work of one on %s",
+                        s->m->src.path, e->m->src.path);
+    if (o->batch && o->batch != e->batch)
+        return slm_fail(err, SLM_E_ARG, "batch of %d: the shared work is for %d", o->batch,
+                        e->batch);
+    if (!!o->exact != e->exact)
+        return slm_fail(err, SLM_E_ARG, "the shared work is %s, exact activations are %s",
+                        e->exact ? "exact" : "fast", o->exact ? "wanted" : "not");
+    s->engine = e;
+    e->users++;
+    return 0;
 }
 
-static int choose_sizes(slm_session *s, const slm_session_opts *o, slm_err *err)
+static int choose_context(slm_session *s, const slm_session_opts *o, slm_err *err)
 {
     int trained = s->m->hp.context;
     s->context = o->context                  ? o->context
                  : trained < DEFAULT_CONTEXT ? trained
                                              : DEFAULT_CONTEXT;
-    s->batch = o->batch ? o->batch : 512;
     if (s->context < 1 || s->context > SLM_MAX_CONTEXT)
         return slm_fail(err, SLM_E_ARG, "context of %d: want 1 to %d", s->context,
                         SLM_MAX_CONTEXT);
-    if (s->batch < 1 || s->batch > 65536)
-        return slm_fail(err, SLM_E_ARG, "batch of %d: want 1 to 65536", s->batch);
     if (s->context > trained)
         slm_log(s->rt, SLM_LOG_WARN,
                 "context of %d is beyond the %d that the model was trained for", s->context,
                 trained);
-    if (s->batch > s->context)
-        s->batch = s->context;
-    s->most_out = slm_model_logit_rows(s->m, s->batch);
     return 0;
 }
 
@@ -80,22 +85,19 @@ int slm_session_open(slm_session **out, const slm_model *m, const slm_session_op
         return slm_fail_mem(err, "session", sizeof *s);
     s->m = m;
     s->rt = m->rt;
-    s->row = -1;
     enum slm_dtype type = SLM_F32;
     int rc = cache_type(o, &type, err);
     if (!rc)
-        rc = choose_sizes(s, o, err);
+        rc = choose_context(s, o, err);
     if (!rc) {
         s->ids = slm_alloc_n(s->rt, SLM_MEM_MODEL, (size_t)s->context, sizeof *s->ids);
-        s->pos = slm_alloc_n(s->rt, SLM_MEM_MODEL, (size_t)s->batch, sizeof *s->pos);
-        s->out = slm_alloc_n(s->rt, SLM_MEM_MODEL, (size_t)s->most_out, sizeof *s->out);
-        if (!s->ids || !s->pos || !s->out)
+        if (!s->ids)
             rc = slm_fail_mem(err, "session", (size_t)s->context * sizeof *s->ids);
     }
     if (!rc)
-        rc = open_cache(s, type, err);
+        rc = open_engine(s, o, err);
     if (!rc)
-        rc = open_program(s, o, err);
+        rc = open_cache(s, type, err);
     if (rc)
         slm_session_close(&s);
     else
@@ -108,11 +110,9 @@ void slm_session_close(slm_session **ps)
     slm_session *s = ps ? *ps : NULL;
     if (!s)
         return;
-    slm_prog_free(s->prog);
+    slm_engine_release(s->engine);
     slm_kv_release(&s->kv);
     slm_free(s->rt, s->ids);
-    slm_free(s->rt, s->pos);
-    slm_free(s->rt, s->out);
     slm_free(s->rt, s);
     *ps = NULL;
 }
@@ -122,31 +122,14 @@ int slm_session_context(const slm_session *s) { return s->context; }
 int slm_session_length(const slm_session *s) { return s->n; }
 const int32_t *slm_session_ids(const slm_session *s) { return s->ids; }
 
-/* Runs tokens [from, from + rows), which stand in ids; the last n_out rows give logits. */
-static void run(slm_session *s, int from, int rows, int n_out)
+/* Tokens [from, to), which stand in ids, as a prompt: logits of the last `outs` <= 1. */
+static void compute(slm_session *s, int from, int to, int outs)
 {
-    struct slm_kv *kv = &s->kv;
-    for (int i = 0; i < rows; i++)
-        s->pos[i] = from + i;
-    for (int i = 0; i < n_out; i++)
-        s->out[i] = rows - n_out + i;
-    struct slm_run r = {.rows = rows,
-                        .ids = s->ids + from,
-                        .pos = s->pos,
-                        .n_streams = 1,
-                        .kv = &kv,
-                        .rope_set = &s->rope_set,
-                        .out = s->out,
-                        .n_out = n_out};
-    slm_prog_run(s->prog, &r);
-}
-
-/* Tokens [from, to) without logits but for the last. */
-static void compute(slm_session *s, int from, int to)
-{
+    int batch = s->engine->batch;
     for (int rows; from < to; from += rows) {
-        rows = to - from < s->batch ? to - from : s->batch;
-        run(s, from, rows, from + rows == to ? 1 : 0);
+        rows = to - from < batch ? to - from : batch;
+        struct slm_work w = {s, from, rows, from + rows == to ? outs : 0};
+        slm_engine_run(s->engine, SLM_PHASE_PROMPT, &w, 1);
     }
 }
 
@@ -171,29 +154,10 @@ static int check_ids(const slm_session *s, const int32_t *ids, int n, int total,
     return 0;
 }
 
-static const float *row_of(const slm_session *s, int row)
+static int not_finite(const slm_session *s, int row, slm_err *err)
 {
-    size_t ld;
-    const float *v = slm_prog_value(s->prog, s->logits, &ld);
-    return v + (size_t)row * ld;
-}
-
-static int check_finite(const slm_session *s, const float *logits, int row, slm_err *err)
-{
-    /* a sum is finite only if all its terms are (infinities of both signs make NaN) */
-    float sum = 0;
-    for (int i = 0; i < s->m->hp.vocab; i++)
-        sum += logits[i] * 0;
-    return sum == 0 ? 0
-                    : slm_fail(err, SLM_E_NUMERIC, "%s: the logits of token %d are not finite",
-                               s->m->src.path, row);
-}
-
-static int finish(slm_session *s, slm_err *err)
-{
-    int rc = check_finite(s, row_of(s, 0), s->n - 1, err);
-    s->row = rc ? -1 : 0;
-    return rc;
+    return slm_fail(err, SLM_E_NUMERIC, "%s: the logits of token %d are not finite",
+                    s->m->src.path, row);
 }
 
 /* The cache must be what [0, s->n) gives under the factors for a sequence of `total`. */
@@ -203,21 +167,133 @@ static void settle(slm_session *s, int total)
     if (set == s->rope_set)
         return;
     s->rope_set = set;
-    compute(s, 0, s->n);
+    s->top = 0;
+    compute(s, 0, s->n, 0);
+}
+
+/* ---- steps ---- */
+
+static int check_steps(const slm_step *st, int n, slm_err *err)
+{
+    int outs = 0;
+    if (n < 1 || n > STEP_ROWS)
+        return slm_fail(err, SLM_E_ARG, "a step of %d streams: want 1 to %d", n, STEP_ROWS);
+    for (int i = 0; i < n; i++) {
+        const slm_session *s = st[i].session;
+        if (s->m != st[0].session->m)
+            return slm_fail(err, SLM_E_ARG, "stream %d is a session on %s, the first on %s", i,
+                            s->m->src.path, st[0].session->m->src.path);
+        if (s->engine != st[0].session->engine)
+            return slm_fail(err, SLM_E_ARG,
+                            "stream %d does not share its work with the first one", i);
+        for (int j = 0; j < i; j++)
+            if (s == st[j].session)
+                return slm_fail(err, SLM_E_ARG, "streams %d and %d are one session", j, i);
+        int rc = check_ids(s, st[i].ids, st[i].n,
+                           st[i].n > SLM_MAX_CONTEXT ? st[i].n : s->n + st[i].n, err);
+        if (rc)
+            return rc;
+        outs += st[i].all ? (st[i].n < STEP_ROWS ? st[i].n : STEP_ROWS + 1) : 1;
+        if (outs > STEP_ROWS)
+            return slm_fail(err, SLM_E_LIMIT, "a step gives at most %d rows of logits",
+                            STEP_ROWS);
+    }
+    return 0;
+}
+
+/* Rows whose logits nobody wants go ahead, until what is left fits one run. */
+static void run_ahead(const slm_step *st, int n, int *left)
+{
+    int total = 0;
+    for (int i = 0; i < n; i++)
+        total += left[i];
+    while (total > STEP_ROWS) {
+        struct slm_work w[STEP_ROWS];
+        int pieces = 0, room = STEP_ROWS;
+        for (int i = 0; i < n && room; i++) {
+            slm_session *s = st[i].session;
+            int rows = left[i] - (st[i].all ? st[i].n : 1);
+            if (rows < 1)
+                continue;
+            rows = rows < room ? rows : room;
+            w[pieces++] = (struct slm_work){s, s->n, rows, 0};
+            s->n += rows;
+            left[i] -= rows;
+            room -= rows;
+        }
+        slm_engine_run(st[0].session->engine, SLM_PHASE_DECODE, w, pieces);
+        total -= STEP_ROWS - room;
+    }
+}
+
+/* A stream whose logits are no numbers has none, and the others keep theirs. */
+static int check_outs(const slm_step *st, int n, slm_err *err)
+{
+    int rc = 0;
+    for (int i = 0; i < n; i++) {
+        slm_session *s = st[i].session;
+        int bad = 0;
+        while (bad < s->outs && !(s->engine->bad >> (s->out0 + bad) & 1))
+            bad++;
+        if (bad == s->outs || (st[i].all && bad))
+            continue;
+        int code = not_finite(s, s->n - s->outs + bad, rc ? NULL : err);
+        rc = rc ? rc : code;
+        s->outs = 0;
+    }
+    return rc;
+}
+
+int slm_session_step(const slm_step *st, int n, slm_err *err)
+{
+    struct slm_work w[STEP_ROWS] = {{0}};
+    int left[STEP_ROWS];
+    int rc = check_steps(st, n, err);
+    if (rc)
+        return rc;
+    for (int i = 0; i < n; i++) {
+        slm_session *s = st[i].session;
+        settle(s, s->n + st[i].n);
+        memmove(s->ids + s->n, st[i].ids, (size_t)st[i].n * sizeof *s->ids);
+        left[i] = st[i].n;
+    }
+    run_ahead(st, n, left);
+    for (int i = 0; i < n; i++) {
+        slm_session *s = st[i].session;
+        w[i] = (struct slm_work){s, s->n, left[i], st[i].all ? st[i].n : 1};
+        s->n += left[i];
+    }
+    slm_engine_run(st[0].session->engine, SLM_PHASE_DECODE, w, n);
+    return check_outs(st, n, err);
 }
 
 int slm_session_append(slm_session *s, const int32_t *ids, int n, slm_err *err)
 {
-    int rc = check_ids(s, ids, n, n > SLM_MAX_CONTEXT ? n : s->n + n, err);
-    if (rc)
-        return rc;
-    s->row = -1;
-    settle(s, s->n + n);
-    memmove(s->ids + s->n, ids, (size_t)n * sizeof *ids);
-    compute(s, s->n, s->n + n);
-    s->n += n;
-    return finish(s, err);
+    return slm_session_step(&(slm_step){.session = s, .ids = ids, .n = n}, 1, err);
 }
+
+int slm_session_rows(const slm_session *s) { return s->run == s->engine->runs ? s->outs : 0; }
+
+const float *slm_session_row(const slm_session *s, int row, slm_err *err)
+{
+    if (row < 0 || row >= slm_session_rows(s)) {
+        slm_fail(err, SLM_E_ARG, "row %d of %d rows of logits", row, slm_session_rows(s));
+        return NULL;
+    }
+    if (s->engine->phase == SLM_PHASE_DECODE && s->engine->bad >> (s->out0 + row) & 1) {
+        not_finite(s, s->n - s->outs + row, err);
+        return NULL;
+    }
+    return slm_engine_logits(s->engine, s->out0 + row);
+}
+
+int slm_session_even(const slm_session *s, int n)
+{
+    int turn = s->m->rope[0].inv_freq[1] ? s->m->hp.rope[0].original : 0;
+    return s->n < turn && s->n + n > turn ? turn - s->n : n;
+}
+
+/* ---- prompts ---- */
 
 int slm_session_score(slm_session *s, const int32_t *ids, int n, slm_logits_fn *fn, void *arg,
                       slm_err *err)
@@ -225,21 +301,25 @@ int slm_session_score(slm_session *s, const int32_t *ids, int n, slm_logits_fn *
     int rc = check_ids(s, ids, n, n > SLM_MAX_CONTEXT ? n : s->n + n, err), base = s->n;
     if (rc)
         return rc;
-    s->row = -1;
+    int most = s->engine->most_out[SLM_PHASE_PROMPT];
     settle(s, s->n + n);
     memmove(s->ids + s->n, ids, (size_t)n * sizeof *ids);
     while (s->n < base + n) {
-        int rows = base + n - s->n < s->most_out ? base + n - s->n : s->most_out;
-        run(s, s->n, rows, rows);
+        int rows = base + n - s->n < most ? base + n - s->n : most;
+        struct slm_work w = {s, s->n, rows, rows};
+        slm_engine_run(s->engine, SLM_PHASE_PROMPT, &w, 1);
         s->n += rows;
+        s->outs = 0;
         for (int i = 0; i < rows; i++) {
-            rc = check_finite(s, row_of(s, i), s->n - rows + i, err);
-            if (!rc && fn(arg, s->n - rows + i - base, row_of(s, i)))
+            const float *row = slm_engine_logits(s->engine, i);
+            rc = slm_engine_finite(s->engine, i) ? 0 : not_finite(s, s->n - rows + i, err);
+            if (!rc && fn(arg, s->n - rows + i - base, row))
                 rc = slm_fail(err, SLM_E_CANCELLED, "stopped at token %d", s->n - rows + i);
             if (rc)
                 return rc;
         }
-        s->row = rows - 1;
+        s->out0 = rows - 1;
+        s->outs = 1;
     }
     return 0;
 }
@@ -248,16 +328,19 @@ int slm_session_truncate(slm_session *s, int n)
 {
     if (n >= s->n)
         return s->n;
-    s->row = -1;
+    s->outs = 0;
     bool keep = n > 0;
     for (int l = 0; l < s->m->hp.layers && keep; l++) {
-        /* a ring has forgotten what lies `slots` behind the newest; row n will look back window
-         * - 1 */
+        /* a ring has forgotten what lies `slots` behind the newest that was ever in it; row n
+         * will look back window - 1 */
         int window = s->m->hp.window[l], slots = s->kv.layer[l].slots,
             first = window ? n - window + 1 : 0;
-        keep = (first < 0 ? 0 : first) >= s->n - slots;
+        keep = (first < 0 ? 0 : first) >= s->top - slots;
     }
-    s->n = keep ? n : 0;
+    if (!keep)
+        slm_session_reset(s);
+    else
+        s->n = n;
     return s->n;
 }
 
@@ -270,7 +353,7 @@ int slm_session_sync(slm_session *s, const int32_t *ids, int n, int *reused, slm
         same++;
     if (set_for(s, n) != s->rope_set)
         same = 0;
-    if (same == n && s->n == n && s->row >= 0) {
+    if (same == n && s->n == n && slm_session_logits(s)) {
         if (reused)
             *reused = n;
         return 0;
@@ -284,17 +367,21 @@ int slm_session_sync(slm_session *s, const int32_t *ids, int n, int *reused, slm
     s->rope_set = set_for(s, n);
     if (reused)
         *reused = same;
-    return slm_session_append(s, ids + same, n - same, err);
+    memmove(s->ids + same, ids + same, (size_t)(n - same) * sizeof *ids);
+    compute(s, same, n, 1);
+    s->n = n;
+    s->outs = slm_engine_finite(s->engine, 0);
+    return s->outs ? 0 : not_finite(s, n - 1, err);
 }
 
 const float *slm_session_logits(const slm_session *s)
 {
-    return s->row >= 0 ? row_of(s, s->row) : NULL;
+    int rows = slm_session_rows(s);
+    return rows ? slm_session_row(s, rows - 1, NULL) : NULL;
 }
 
 void slm_session_reset(slm_session *s)
 {
-    s->n = 0;
-    s->row = -1;
+    s->n = s->top = s->outs = 0;
     s->rope_set = 0;
 }

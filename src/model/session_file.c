@@ -181,7 +181,7 @@ int slm_session_restore(slm_session *s, const char *path, slm_err *err)
     if (!rc)
         rc = check_body(s, &m, &h, path, err);
     if (!rc) {
-        s->row = -1;
+        s->outs = 0;
         take(s, &m, &h);
     }
     slm_map_close(&m);
