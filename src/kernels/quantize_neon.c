@@ -8,5 +8,10 @@
 #include "kernels/quantize_lanes.h"
 
 #include "kernels/quantize_block_body.h"
+#include "kernels/quantize_k_body.h"
 
-void slm_kern_fill_quantize_neon(struct slm_kern *k) { fill_quantize_block(k); }
+void slm_kern_fill_quantize_neon(struct slm_kern *k)
+{
+    fill_quantize_block(k);
+    fill_quantize_k(k);
+}
