@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kernels/iq_grid.h"
 #include "kernels/quant.h"
 
 /* IQ4_NL, IQ4_XS */
@@ -28,7 +29,16 @@ static inline bool slm_fast_in_integers(enum slm_dtype t)
     case SLM_Q4_K:
     case SLM_Q5_K:
     case SLM_Q6_K:
-    case SLM_IQ4_XS: return true;
+    case SLM_IQ4_XS:
+    case SLM_IQ2_XXS:
+    case SLM_IQ2_XS:
+    case SLM_IQ2_S:
+    case SLM_IQ3_XXS:
+    case SLM_IQ3_S:
+    case SLM_IQ1_S:
+    case SLM_IQ1_M:
+    case SLM_TQ1_0:
+    case SLM_TQ2_0: return true;
     default: return false;
     }
 }

@@ -21,6 +21,7 @@ struct panel {
 };
 
 #include "kernels/fast_unpack.h"
+#include "kernels/fast_unpack_iq.h"
 
 /* ---- tiles ---- */
 
@@ -560,12 +561,14 @@ static void pack_rows(uint8_t *out, const struct pack_from *c)
     X(Q6_K, un_q6_k, pairs, 208)
 
 FAST_TYPES(FAST_TYPE)
+FAST_TYPES_IQ(FAST_TYPE)
 FAST_PACKS(FAST_PACK)
 
 static void fill_fast(struct slm_kern *k)
 {
 #define X(id, ...) k->mul_fast[SLM_##id] = fast_##id;
     FAST_TYPES(X)
+    FAST_TYPES_IQ(X)
 #undef X
 #define X(id, ...)                                                                             \
     k->packed[SLM_##id] = (struct slm_packed){bytes_##id, pack_##id, packed_##id, VN};

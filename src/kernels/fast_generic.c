@@ -160,6 +160,8 @@ static void un_iq4_xs(struct ints *u, const void *w)
     }
 }
 
+#include "kernels/fast_ints_iq.h"
+
 static int32_t sum_of(const int8_t *a, const int8_t *b, int n)
 {
     int32_t s = 0;
@@ -225,6 +227,9 @@ FAST(Q4_K, un_q4_k, step_q8_k, block_q4_K, block_q8_K, 256)
 FAST(Q5_K, un_q5_k, step_q8_k, block_q5_K, block_q8_K, 256)
 FAST(Q6_K, un_q6_k, step_q8_k, block_q6_K, block_q8_K, 256)
 FAST(IQ4_XS, un_iq4_xs, step_q8_k, block_iq4_xs, block_q8_K, 256)
+#define X(id, un, block) FAST(id, un, step_q8_k, block, block_q8_K, 256)
+FAST_IQ_TYPES(X)
+#undef X
 
 void slm_kern_fill_fast_generic(struct slm_kern *k)
 {
@@ -241,4 +246,7 @@ void slm_kern_fill_fast_generic(struct slm_kern *k)
     k->mul_fast[SLM_Q5_K] = fast_Q5_K;
     k->mul_fast[SLM_Q6_K] = fast_Q6_K;
     k->mul_fast[SLM_IQ4_XS] = fast_IQ4_XS;
+#define X(id, ...) k->mul_fast[SLM_##id] = fast_##id;
+    FAST_IQ_TYPES(X)
+#undef X
 }
