@@ -127,38 +127,62 @@ static inline void put_mxfp4(block_mxfp4 *b, const struct chosen *c, int p, cons
     put_low(b->qs, q);
 }
 
-/* The power of two below and above the one that the largest magnitude asks for. */
-FOLD void choose_e8m0(struct chosen *c, const struct parts *t, struct shape s, struct sweep w)
+/* Scales of 8 bits that stand for floats: the type's value of code c, halved. */
+FOLD float coded(int c, bool e8m0)
 {
-    (void)w;
+    return e8m0 ? slm_e8m0_half((uint8_t)c) : slm_ue4m3_half((uint8_t)c);
+}
+
+/* The largest code whose highest level, 12 halves, does not pass top. */
+FOLD int code_below(float top, bool e8m0)
+{
+    int lo = 0, hi = e8m0 ? 251 : 0x7e; /* all levels finite */
+    while (lo < hi) {
+        int mid = (lo + hi + 1) / 2;
+        if (coded(mid, e8m0) * 12 <= top)
+            lo = mid;
+        else
+            hi = mid - 1;
+    }
+    return lo;
+}
+
+/* Tries `below` codes under the one that top asks for, that one, and two above. */
+FOLD void choose_coded(struct chosen *c, const struct parts *t, struct shape s, bool e8m0,
+                       int below)
+{
     for (int p = 0; p < s.n; p += VN) {
         float top[VN], err[VN], best[VN];
         int first[VN];
         vf_store(top, magnitude(t, p, s));
         vf_store(best, error1(t, p, vf_zero(), s));
         for (int l = 0; l < VN; l++) {
-            int e;
-            frexpf(top[l] * t->up[p + l], &e);
-            first[l] = e - 5 + 128; /* largest level 12 * 2^(first - 128) above 3/4 top */
+            first[l] = code_below(top[l] * t->up[p + l], e8m0) - below;
             c->d[p + l] = c->hd[p + l] = 0;
         }
-        for (int k = 0; k < 4; k++) {
+        for (int k = 0; k < below + 3; k++) {
             float d[VN];
-            uint8_t e[VN];
+            int code[VN], most = e8m0 ? 251 : 0x7e;
             for (int l = 0; l < VN; l++) {
                 int want = first[l] + k;
-                e[l] = (uint8_t)(want < 0 ? 0 : want > 251 ? 251 : want);
-                d[l] = slm_e8m0_half(e[l]) * (1 / t->up[p + l]);
+                code[l] = want < 0 ? 0 : want > most ? most : want;
+                d[l] = coded(code[l], e8m0) * (1 / t->up[p + l]);
             }
             vf_store(err, error1(t, p, vf_load(d), s));
             for (int l = 0; l < VN; l++)
                 if (err[l] < best[l]) {
                     best[l] = err[l];
                     c->d[p + l] = d[l];
-                    c->hd[p + l] = e[l];
+                    c->hd[p + l] = (uint16_t)code[l];
                 }
         }
     }
+}
+
+FOLD void choose_e8m0(struct chosen *c, const struct parts *t, struct shape s, struct sweep w)
+{
+    (void)w;
+    choose_coded(c, t, s, true, 1);
 }
 
 /* Defines quantize_T for blocks of 32: shape, the way to choose, what to try. */
@@ -193,6 +217,31 @@ QUANTIZE32(q4_1, choose2, true, EVEN, 0, 15, -0.04f, 0.04f, 6, 0)
 QUANTIZE32(q5_1, choose2, true, EVEN, 0, 31, -0.02f, 0.02f, 6, 0)
 QUANTIZE32(mxfp4, choose_e8m0, false, FP4, 0, 0, 0, 0, 0, 0)
 
+/* Blocks of 64 in four parts with a scale each; two blocks side by side. */
+static void quantize_nvfp4(void *out, const float *in, const float *weight, size_t n)
+{
+    const struct shape s = {16, 8, FP4, 0, 0};
+    uint8_t *to = out, q[128];
+    for (size_t i = 0; i + 64 <= n; i += 128) {
+        int blocks = n - i < 128 ? 1 : 2;
+        struct parts t;
+        struct chosen c;
+        load(&t, in + i, weight ? weight + i : NULL, s, 4 * blocks, false);
+        choose_coded(&c, &t, s, false, 6);
+        codes(q, &t, c.d, NULL, s);
+        for (int b = 0; b < blocks; b++, to += sizeof(block_nvfp4)) {
+            block_nvfp4 o;
+            for (int p = 0; p < 4; p++) {
+                const uint8_t *v = q + 64 * b + 16 * p;
+                o.d[p] = (uint8_t)c.hd[4 * b + p];
+                for (int j = 0; j < 8; j++)
+                    o.qs[8 * p + j] = (uint8_t)(v[j] | v[j + 8] << 4);
+            }
+            memcpy(to, &o, sizeof o);
+        }
+    }
+}
+
 static void fill_quantize_block(struct slm_kern *k)
 {
     k->quantize[SLM_Q4_0] = quantize_q4_0;
@@ -202,4 +251,5 @@ static void fill_quantize_block(struct slm_kern *k)
     k->quantize[SLM_Q8_0] = quantize_q8_0;
     k->quantize[SLM_IQ4_NL] = quantize_iq4_nl;
     k->quantize[SLM_MXFP4] = quantize_mxfp4;
+    k->quantize[SLM_NVFP4] = quantize_nvfp4;
 }

@@ -25,7 +25,8 @@ struct parts {
     float up[PARTS];      /* what x was divided by */
 };
 
-enum levels { EVEN, NL4, FP4 }; /* whole numbers; the table of iq4; 4-bit floats, doubled */
+/* whole numbers; the table of iq4; 4-bit floats, doubled; -1 and 1 */
+enum levels { EVEN, NL4, FP4, SIGN };
 
 struct shape {
     int len, n; /* elements a part, parts: a multiple of VN */
@@ -69,9 +70,10 @@ FOLD vf nearest_fp4(vf y, bool index)
 
 FOLD vf level(vf y, struct shape s)
 {
-    return s.levels == NL4   ? nearest_nl4(y, false)
-           : s.levels == FP4 ? nearest_fp4(y, false)
-                             : whole(y, s.lo, s.hi);
+    return s.levels == NL4    ? nearest_nl4(y, false)
+           : s.levels == FP4  ? nearest_fp4(y, false)
+           : s.levels == SIGN ? vf_sign(vf_set1(1), y)
+                              : whole(y, s.lo, s.hi);
 }
 
 /* 1 / d, or 0 where a scale is too small to be one. */
@@ -325,9 +327,10 @@ FOLD void codes(uint8_t *out, const struct parts *t, const float *d, const float
         for (int e = 0; e < s.len; e++) {
             float q[VN];
             vf y = vf_mul(vf_add(vf_load(t->x + e * s.n + p), off), id);
-            vf_store(q, s.levels == NL4   ? nearest_nl4(y, true)
-                        : s.levels == FP4 ? nearest_fp4(y, true)
-                                          : vf_sub(whole(y, s.lo, s.hi), vf_set1(s.lo)));
+            vf_store(q, s.levels == NL4    ? nearest_nl4(y, true)
+                        : s.levels == FP4  ? nearest_fp4(y, true)
+                        : s.levels == SIGN ? vf_if_less(y, vf_zero(), vf_zero(), vf_set1(1))
+                                           : vf_sub(whole(y, s.lo, s.hi), vf_set1(s.lo)));
             for (int l = 0; l < VN; l++)
                 out[(p + l) * s.len + e] = (uint8_t)(int)q[l];
         }
