@@ -8,6 +8,7 @@
 #include "slm/template.h"
 #include "slm/model.h"
 #include "slm/session.h"
+#include "slm/compress.h"
 #include "slm/bench.h"
 #include "slm/eval.h"
 #endif

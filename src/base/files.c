@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static int fail_errno(slm_err *err, const char *path, const char *what)
@@ -131,6 +132,22 @@ bool slm_str_ends(const char *s, const char *end)
 {
     size_t n = strlen(s), m = strlen(end);
     return n >= m && !memcmp(s + n - m, end, m);
+}
+
+uint64_t slm_path_free_bytes(slm_runtime *rt, const char *path)
+{
+    struct statvfs v;
+    size_t n = (size_t)(slm_path_base(path) - path);
+    char *dir = slm_alloc(rt, SLM_MEM_BASE, n + 2);
+    if (!dir)
+        return UINT64_MAX;
+    memcpy(dir, path, n);
+    memcpy(dir + n, ".", 2);
+    uint64_t room = UINT64_MAX;
+    if (!statvfs(dir, &v))
+        room = (uint64_t)v.f_bavail * v.f_frsize;
+    slm_free(rt, dir);
+    return room;
 }
 
 #define OUT_BUF ((size_t)1 << 18)

@@ -30,6 +30,10 @@ bool slm_path_is_plain(const char *name);
 const char *slm_path_base(const char *path);
 bool slm_str_ends(const char *s, const char *end);
 
+/* Bytes that an ordinary user may still write in the folder of `path` (which need not be there
+ * yet); UINT64_MAX where the system does not say. */
+uint64_t slm_path_free_bytes(slm_runtime *rt, const char *path);
+
 /* Output: written beside the target under a temporary name, renamed by commit; close without
  * commit removes it. */
 struct slm_out {

@@ -113,6 +113,11 @@ int slm_gguf_array(const slm_gguf *g, const char *key, enum slm_gguf_kind kind,
 typedef struct slm_gguf_out slm_gguf_out;
 
 int slm_gguf_out_open(slm_gguf_out **out, slm_runtime *rt, const char *path, slm_err *err);
+/* The same without a file: takes keys and tensors only, so that slm_gguf_out_size can be asked.
+ * name stands in messages. */
+int slm_gguf_out_measure(slm_gguf_out **out, slm_runtime *rt, const char *name, slm_err *err);
+/* 0, or the first declaration's failure; *bytes: of the whole file, were it written now. */
+int slm_gguf_out_size(const slm_gguf_out *w, uint64_t *bytes, slm_err *err);
 void slm_gguf_out_close(slm_gguf_out **w);
 
 void slm_gguf_out_u8(slm_gguf_out *w, const char *key, uint8_t v);

@@ -13,28 +13,40 @@ enum stage { DECLARING, STREAMING };
 struct slm_gguf_out {
     slm_runtime *rt;
     struct slm_out file;
+    const char *name; /* in messages */
     struct slm_buf keys, infos;
-    uint64_t *sizes;            /* bytes of each tensor */
-    size_t n_tensors, cap, at;  /* at: the tensor whose bytes come */
+    uint64_t *sizes;           /* bytes of each tensor */
+    size_t n_tensors, cap, at; /* at: the tensor whose bytes come */
     uint64_t n_keys;
-    uint64_t offset;            /* of the next tensor */
-    uint64_t done;              /* bytes of tensor `at` so far */
+    uint64_t offset; /* of the next tensor */
+    uint64_t done;   /* bytes of tensor `at` so far */
     enum stage stage;
     int failed;
-    slm_err why;                /* of the first declaration that failed */
+    slm_err why; /* of the first declaration that failed */
 };
 
-int slm_gguf_out_open(slm_gguf_out **out, slm_runtime *rt, const char *path, slm_err *err)
+int slm_gguf_out_measure(slm_gguf_out **out, slm_runtime *rt, const char *name, slm_err *err)
 {
     slm_gguf_out *w = *out = slm_zalloc(rt, SLM_MEM_FORMAT, sizeof *w);
     if (!w)
-        return slm_fail_mem(err, path, sizeof *w);
+        return slm_fail_mem(err, name, sizeof *w);
     w->rt = rt;
+    w->name = name;
     slm_buf_init(&w->keys, rt, SLM_MEM_FORMAT, HEADER_MAX);
     slm_buf_init(&w->infos, rt, SLM_MEM_FORMAT, HEADER_MAX);
-    int rc = slm_out_open(&w->file, rt, path, err);
+    return 0;
+}
+
+int slm_gguf_out_open(slm_gguf_out **out, slm_runtime *rt, const char *path, slm_err *err)
+{
+    int rc = slm_gguf_out_measure(out, rt, path, err);
+    if (rc)
+        return rc;
+    rc = slm_out_open(&(*out)->file, rt, path, err);
     if (rc)
         slm_gguf_out_close(out);
+    else
+        (*out)->name = (*out)->file.path;
     return rc;
 }
 
@@ -138,7 +150,7 @@ void slm_gguf_out_copy(slm_gguf_out *w, const struct slm_gguf_key *k)
 static void fail_once(slm_gguf_out *w, int code, const char *name, const char *what)
 {
     if (!w->failed)
-        w->failed = slm_fail(&w->why, code, "%s: tensor %s: %s", w->file.path, name, what);
+        w->failed = slm_fail(&w->why, code, "%s: tensor %s: %s", w->name, name, what);
 }
 
 void slm_gguf_out_tensor(slm_gguf_out *w, const char *name, enum slm_dtype type,
@@ -189,17 +201,27 @@ static int advance(slm_gguf_out *w, slm_err *err)
     return rc;
 }
 
+static int check(const slm_gguf_out *w, slm_err *err)
+{
+    if (w->failed && err)
+        *err = w->why;
+    int rc = w->failed ? w->failed : slm_buf_check(&w->keys, w->name, err);
+    return rc ? rc : slm_buf_check(&w->infos, w->name, err);
+}
+
+int slm_gguf_out_size(const slm_gguf_out *w, uint64_t *bytes, slm_err *err)
+{
+    uint64_t head = 4 + 4 + 16 + w->keys.n + w->infos.n;
+    *bytes = (head + ALIGN - 1) / ALIGN * ALIGN + w->offset;
+    return check(w, err);
+}
+
 int slm_gguf_out_begin(slm_gguf_out *w, slm_err *err)
 {
     static const uint32_t version = 3;
     SLM_ASSERT(w->stage == DECLARING);
-    if (w->failed) {
-        if (err)
-            *err = w->why;
-        return w->failed;
-    }
-    int rc = slm_buf_check(&w->keys, w->file.path, err);
-    if (rc || (rc = slm_buf_check(&w->infos, w->file.path, err)))
+    int rc = check(w, err);
+    if (rc)
         return rc;
     w->stage = STREAMING;
     uint64_t counts[2] = {w->n_tensors, w->n_keys};

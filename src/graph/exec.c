@@ -20,7 +20,10 @@ static void show(slm_prog *p, const struct node *n, const struct slm_run *run)
         .in = n->in_place ? -1 : n->in[0],
         .out = n->out,
         .rows = n->in[0] >= 0 ? slm_value_rows(p, n->in[0], run) : run->rows,
+        .route = -1,
     };
+    if (n->op == OP_linear_expert)
+        slm_expert_tell(n, &info);
     p->tap(p->tap_arg, p, &info);
 }
 

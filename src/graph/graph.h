@@ -209,7 +209,13 @@ struct slm_node_info {
     slm_val in,
         out;  /* in: -1 where there is none or the node worked over it; out: -1 for kv_store */
     int rows; /* rows of in that this run filled */
+    /* linear_expert: the choice of slm_emit_route (-1 elsewhere), experts a token, and how many
+     * rows of out share a row of in: row i of out is row i / fan of in, times the matrix of the
+     * expert slm_node_expert says */
+    slm_val route;
+    int chosen, fan;
 };
+int slm_node_expert(const slm_prog *p, const struct slm_node_info *node, int row);
 /* Called after each forward node by one thread while the others wait. Values of the node's
  * inputs and output are readable there by slm_prog_value. NULL: no tap. */
 typedef void slm_tap_fn(void *arg, const slm_prog *p, const struct slm_node_info *node);

@@ -5,8 +5,9 @@
 
 #include <string.h>
 
-#define TILE_ROWS 32 /* an expert's products pass through a tile before they go to their rows  \
-                      */
+#define TILE_ROWS                                                                              \
+    32 /* an expert's products pass through a tile before they go to their rows                \
+        */
 
 enum { I_CHOSEN, I_FAN }; /* experts a token; output rows that share an input row */
 
@@ -64,6 +65,21 @@ static int expert_of(const slm_prog *p, const struct node *n, int row)
 {
     int chosen = n->i[I_CHOSEN], e;
     memcpy(&e, slm_row(p, n->in[2], row / chosen) + chosen + row % chosen, sizeof e);
+    return e;
+}
+
+void slm_expert_tell(const struct node *n, struct slm_node_info *info)
+{
+    info->route = n->in[2];
+    info->chosen = n->i[I_CHOSEN];
+    info->fan = n->i[I_FAN];
+}
+
+int slm_node_expert(const slm_prog *p, const struct slm_node_info *node, int row)
+{
+    int e;
+    memcpy(&e, slm_row(p, node->route, row / node->chosen) + node->chosen + row % node->chosen,
+           sizeof e);
     return e;
 }
 

@@ -160,6 +160,9 @@ static inline const uint8_t *slm_weight_row(const struct slm_weight *w, int part
 }
 static inline size_t slm_round(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
 
+/* What a tap is told of a node that chooses experts (op_expert.c). */
+void slm_expert_tell(const struct node *n, struct slm_node_info *info);
+
 /* A thread's part of a matrix that is worked on element by element: rows while there are enough
  * of them, else columns. */
 struct slm_part {

@@ -9,7 +9,9 @@ struct slm_convert {
     slm_model *m;
     slm_tokenizer *other; /* opts.tokenizer, opened; NULL: the model's */
     const slm_convert_opts *o;
-    bool pairs;   /* rows of q and k as neighbours rotate, in the output */
+    const struct slm_gguf_plan *plan; /* NULL: by opts */
+    uint64_t *measure;                /* only the size is asked; NULL: write */
+    bool pairs;                       /* rows of q and k as neighbours rotate, in the output */
     float shift;  /* norms are written as w + hp.norm_shift - shift: the output's own shift */
     float q_gain; /* what queries are multiplied by in the output (GGUF's implied softmax scale)
                    */

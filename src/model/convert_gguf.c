@@ -64,7 +64,8 @@ static void put_general(struct keys *k, const struct slm_convert *c)
     put_str(k->w, "general.architecture", k->m->hp.family->gguf);
     put_str(k->w, "general.type", "model");
     put_str(k->w, "general.name", k->m->name);
-    slm_gguf_out_u32(k->w, "general.file_type", file_type((enum slm_dtype)most));
+    slm_gguf_out_u32(k->w, "general.file_type",
+                     c->plan ? c->plan->file_type : file_type((enum slm_dtype)most));
     slm_gguf_out_u32(k->w, "general.quantization_version", 2);
     const slm_model_defaults *d = &k->m->defaults;
     if (d->top_k > 0)
@@ -106,7 +107,7 @@ static void put_sizes(struct keys *k)
         put_num(k, "attention.scale", hp->attn_scale);
 }
 
-static int put_windows(struct keys *k, slm_err *err)
+static int put_windows(struct keys *k, bool tell, slm_err *err)
 {
     const struct slm_hparams *hp = &k->m->hp;
     enum slm_window_rule rule = hp->family->window;
@@ -127,10 +128,11 @@ static int put_windows(struct keys *k, slm_err *err)
     if (!usual) {
         slm_gguf_out_array(k->w, key_of(k, "attention.sliding_window_pattern"), SLM_GGUF_BOOL,
                            slides, (size_t)hp->layers);
-        slm_log(k->m->rt, SLM_LOG_WARN,
-                "%s: its pattern of sliding layers is not its family's; readers without %s "
-                "will go by that",
-                k->m->name, k->key);
+        if (tell)
+            slm_log(k->m->rt, SLM_LOG_WARN,
+                    "%s: its pattern of sliding layers is not its family's; readers without "
+                    "%s will go by that",
+                    k->m->name, k->key);
     }
     return 0;
 }
@@ -220,7 +222,9 @@ static int put_tokenizer(slm_gguf_out *w, const struct slm_convert *c, slm_err *
     const slm_tokenizer *tok = slm_convert_tokenizer(c);
     const slm_model *m = c->m;
     if (!tok) {
-        slm_log(m->rt, SLM_LOG_WARN, "%s: no tokenizer: the file will hold none", m->src.path);
+        if (!c->measure)
+            slm_log(m->rt, SLM_LOG_WARN, "%s: no tokenizer: the file will hold none",
+                    m->src.path);
         put_str(w, "tokenizer.ggml.model", "none");
         return 0;
     }
@@ -296,6 +300,8 @@ static int write_all(slm_gguf_out *w, struct slm_convert *c, slm_err *err)
     for (int t = 0; t < 2 && !rc && table[t].name; t++)
         slm_gguf_out_tensor(w, table[t].name, SLM_F32, &n, 1);
     declare(w, c);
+    if (c->measure)
+        return rc ? rc : slm_gguf_out_size(w, c->measure, err);
     if (!rc)
         rc = slm_gguf_out_begin(w, err);
     for (int t = 0; t < 2 && !rc && table[t].name; t++)
@@ -345,10 +351,11 @@ static float bake_scale(struct slm_convert *c)
         c->q_gain = gain;
         return 1;
     }
-    slm_log(
-        m->rt, SLM_LOG_WARN,
-        "%s: GGUF has no common key for its softmax scale; other readers will take %g, not %g",
-        m->name, (double)implied, (double)m->hp.attn_scale);
+    if (!c->measure)
+        slm_log(m->rt, SLM_LOG_WARN,
+                "%s: GGUF has no common key for its softmax scale; other readers will take "
+                "%g, not %g",
+                m->name, (double)implied, (double)m->hp.attn_scale);
     return gain;
 }
 
@@ -359,16 +366,19 @@ int slm_convert_gguf(struct slm_convert *c, const char *path, slm_err *err)
     slm_gguf_out *w = NULL;
     int rc = check(c, err);
     if (!rc)
-        rc = slm_gguf_out_open(&w, c->m->rt, path, err);
+        rc = c->measure ? slm_gguf_out_measure(&w, c->m->rt, path, err)
+                        : slm_gguf_out_open(&w, c->m->rt, path, err);
     if (rc)
         return rc;
     struct keys k = {.w = w, .m = c->m, .gain = bake_scale(c)};
     put_general(&k, c);
     put_sizes(&k);
-    rc = put_windows(&k, err);
+    rc = put_windows(&k, !c->measure, err);
     put_rope(&k);
     if (!rc)
         rc = put_tokenizer(w, c, err);
+    if (c->plan && c->plan->keys)
+        c->plan->keys(c->plan->arg, w);
     if (!rc)
         rc = write_all(w, c, err);
     slm_gguf_out_close(&w);

@@ -65,6 +65,37 @@ int slm_session_even(const slm_session *s, int n);
 /* Expected seconds of a step with this many rows of this session alone, as measured while it
  * ran; 0: nothing is known yet. rows is 1 to 64. */
 double slm_session_cost(const slm_session *s, int rows);
+/* Rows of a weight on their way into a file: rows [row, row + n) of one part, as the file has
+ * them. */
+struct slm_rounding {
+    int weight, part, row, n;
+};
+/* A model written as GGUF in types that someone else chooses and rounds to. */
+struct slm_gguf_plan {
+    const enum slm_dtype *type; /* (n_weights); vectors and routers F32 */
+    uint32_t file_type;         /* general.file_type */
+    int rows;                   /* most rows that `round` takes at once */
+    /* Rounds x (n, cols) to the weight's type at out. Called for every matrix that changes its
+     * type or is stored in floats, by several threads (ith) at once; a matrix that keeps its
+     * block type is copied. */
+    void (*round)(void *arg, int ith, const struct slm_rounding *r, void *out, const float *x);
+    /* By one thread after each block of a weight's rows, the last one told: fails the writing.
+     */
+    int (*after)(void *arg, int weight, bool last, slm_err *err);
+    void (*keys)(void *arg, slm_gguf_out *w); /* more keys */
+    void *arg;
+    slm_progress_fn *progress;
+    void *progress_arg;
+};
+/* What slm_model_convert writes, by plan (convert.c). */
+int slm_model_write_gguf(slm_model *m, const char *path, const struct slm_gguf_plan *plan,
+                         slm_err *err);
+/* Bytes of the file that it would write. */
+int slm_model_measure_gguf(slm_model *m, const struct slm_gguf_plan *plan, uint64_t *bytes,
+                           slm_err *err);
+/* Is weight i a matrix that may be rounded (no vector, no router)? */
+bool slm_model_rounds(const slm_model *m, int i);
+
 /* A number that is the same for the same weights and shape: binds session files to a model. */
 uint64_t slm_model_fingerprint(const slm_model *m);
 
