@@ -24,11 +24,12 @@ CPU_avx2       := -mavx2 -mfma -mf16c
 CPU_avxvnni    := $(CPU_avx2) -mavxvnni
 CPU_avx512     := $(CPU_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq
 CPU_avx512vnni := $(CPU_avx512) -mavx512vnni
+CPU_avx512vbmi := $(CPU_avx512vnni) -mavx512vbmi -mgfni
 CPU_avx512bf16 := $(CPU_avx512vnni) -mavx512bf16
 CPU_amx        := $(CPU_avx512bf16) -mamx-tile -mamx-int8 -mamx-bf16
 CPU_dotprod    := -march=armv8.2-a+dotprod
 CPU_i8mm       := -march=armv8.6-a+i8mm
-X86_ISA := avx2 avxvnni avx512 avx512vnni avx512bf16 amx
+X86_ISA := avx2 avxvnni avx512 avx512vnni avx512vbmi avx512bf16 amx
 ARM_ISA := neon dotprod i8mm
 ISA_x86_64  := $(X86_ISA)
 ISA_amd64   := $(X86_ISA)

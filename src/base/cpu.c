@@ -122,6 +122,7 @@ static void look(struct slm_cpu *cpu)
     struct slm_cpuid id;
     read_leaves(&id);
     cpu->has = slm_cpu_levels_x86(&id);
+    cpu->vbmi = has_all(id.leaf7_ecx, BIT(1) | BIT(8));
     cpu->amd = strcmp(id.vendor, "AuthenticAMD") == 0 || strcmp(id.vendor, "HygonGenuine") == 0;
     read_name(cpu->name);
 }

@@ -26,7 +26,8 @@ struct slm_cpu {
     enum slm_cpu_level top; /* highest level to be used, after the cap */
     int cores;
     char name[64];
-    bool amd; /* quirks are told by the maker */
+    bool amd;  /* quirks are told by the maker */
+    bool vbmi; /* x86: AVX512_VBMI and GFNI; all with avx512vnni but the first have them */
 };
 
 /* CPUID leaves as recorded: detection is a pure function of them, so dumps of other CPUs are

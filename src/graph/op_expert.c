@@ -9,7 +9,8 @@
     32 /* an expert's products pass through a tile before they go to their rows                \
         */
 
-enum { I_CHOSEN, I_FAN }; /* experts a token; output rows that share an input row */
+/* experts a token; output rows that share an input row; where a row's form is */
+enum { I_CHOSEN, I_FAN, I_FORM };
 
 /* In the shared scratch: first[e] .. first[e + 1] are expert e's places in `row`. */
 struct groups {
@@ -51,6 +52,7 @@ slm_val slm_emit_linear_expert(slm_prog *p, slm_val x, slm_val sel, const struct
     n->w = w;
     n->i[I_CHOSEN] = chosen;
     n->i[I_FAN] = per == 1 ? chosen : 1;
+    n->i[I_FORM] = slm_emit_form(p, cast, w);
     n->shared = true;
     size_t rows = (size_t)slm_value_max_rows(p, &p->value[out]);
     size_t lists = slm_round(((size_t)w->parts + 2 + rows) * sizeof(int), 64);
@@ -136,7 +138,12 @@ void slm_op_expert_fwd(slm_prog *p, const struct node *n, const struct slm_run *
     slm_split((size_t)n->w->rows, 16, ith, nth, &lo, &hi);
     for (int e = 0; e < n->w->parts; e++) {
         int from = g.first[e], m = g.first[e + 1] - from;
-        struct slm_acts acts = {g.x + (size_t)from * x.stride, x.stride, m, x.cast};
+        struct slm_acts acts = {g.x + (size_t)from * x.stride, x.stride, m, x.cast, 0};
+        if (m == 1) { /* as in decoding: where it is, with its form if it has one */
+            acts.data =
+                (const uint8_t *)x.data + (size_t)(g.row[from] / n->i[I_FAN]) * x.stride;
+            acts.form = slm_value_rows(p, n->in[0], run) <= SLM_FORM_ROWS ? n->i[I_FORM] : 0;
+        }
         struct slm_product prod = {n->w, e, (int)lo, (int)(hi - lo), NULL, 0};
         one_expert(p, n, &acts, g.row + from, prod, slm_scratch_of(p, ith));
     }

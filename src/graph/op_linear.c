@@ -3,7 +3,10 @@
  * thread owns columns of y: weight rows are read once by one thread, and no sum is split. */
 #include "graph/product.h"
 
+enum { L_FORM }; /* node.i: where a row's form is, slm_emit_form */
+
 #define TILE_ROWS 16 /* low-rank additions go through a tile on the stack */
+#define PIECE 64     /* columns that a thread takes at least */
 #define PANEL 64     /* weight rows that a block of activations meets before the next ones */
 #define ACTS_BYTES                                                                             \
     ((size_t)256 << 10) /* a block of activations: it stays in the second cache */
@@ -24,6 +27,41 @@ slm_val slm_emit_cast(slm_prog *p, slm_val x, const struct slm_weight *w)
     return out;
 }
 
+/* A cast's node lists whose forms its rows carry: types (plus one) in i[0..), offsets after. */
+#define FORMS 3
+
+int slm_emit_form(slm_prog *p, slm_val cast, const struct slm_weight *w)
+{
+    const struct slm_one *one = &p->kern->one[w->type];
+    if (cast < 0 || !one->run || p->o.phase != SLM_PHASE_DECODE)
+        return 0;
+    struct node *n = &p->node[p->value[cast].made];
+    int i = 0;
+    for (; i < FORMS && n->i[i]; i++)
+        if (p->kern->one[n->i[i] - 1].prepare == one->prepare)
+            return n->i[FORMS + i];
+    if (i == FORMS)
+        return 0;
+    struct value *v = &p->value[cast];
+    n->i[i] = (int)w->type + 1;
+    n->i[FORMS + i] = (int)v->row_bytes;
+    v->row_bytes += slm_round(one->bytes((size_t)v->width), 64);
+    return n->i[FORMS + i];
+}
+
+/* Columns from c0 on, a multiple of 256, of row r. */
+static void make_forms(const slm_prog *p, const struct node *n, size_t r, size_t c0,
+                       size_t cols)
+{
+    const struct value *y = &p->value[n->out];
+    uint8_t *row = y->data + r * y->row_bytes;
+    for (int i = 0; i < FORMS && n->i[i]; i++) {
+        const struct slm_one *one = &p->kern->one[n->i[i] - 1];
+        one->prepare(row + n->i[FORMS + i] + one->bytes(c0), row + slm_row_bytes(y->type, c0),
+                     cols);
+    }
+}
+
 void slm_op_cast_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
                      int nth)
 {
@@ -37,12 +75,30 @@ void slm_op_cast_fwd(slm_prog *p, const struct node *n, const struct slm_run *ru
     for (size_t r = r0; r < r1 && c0 < c1; r++)
         p->kern->from_f32[y->type](y->data + r * y->row_bytes + slm_row_bytes(y->type, c0),
                                    slm_row(p, n->in[0], (int)r) + c0, c1 - c0);
+    for (size_t r = r0; r < r1 && c0 < c1 && rows <= SLM_FORM_ROWS; r++)
+        make_forms(p, n, r, c0, c1 - c0);
 }
 
 struct slm_acts slm_acts_of(const slm_prog *p, slm_val x, slm_val cast, int rows)
 {
     const struct value *v = &p->value[cast >= 0 ? cast : x];
-    return (struct slm_acts){v->data, v->row_bytes, rows, cast >= 0};
+    return (struct slm_acts){v->data, v->row_bytes, rows, cast >= 0, 0};
+}
+
+bool slm_product_take(atomic_int *ticket, int columns, size_t grain, int nth, int *lo, int *hi)
+{
+    int at = atomic_load_explicit(ticket, memory_order_relaxed), n;
+    do {
+        if (at >= columns)
+            return false;
+        n = (int)slm_round((size_t)((columns - at) / (2 * nth)) + 1, grain);
+        if (n < PIECE)
+            n = (int)slm_round(PIECE, grain);
+    } while (!atomic_compare_exchange_weak_explicit(ticket, &at, at + n, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    *lo = at;
+    *hi = at + n < columns ? at + n : columns;
+    return true;
 }
 
 size_t slm_product_grain(const slm_prog *p, const struct slm_weight *w, bool cast)
@@ -55,7 +111,10 @@ static void multiply(const slm_prog *p, const struct slm_product *m, const struc
 {
     const struct slm_weight *w = m->w;
     size_t k = (size_t)w->cols;
-    if (x->cast && w->packed && w->parts == 1 && p->kern->packed[w->type].run)
+    if (x->form && x->rows == 1)
+        p->kern->one[w->type].run(m->out, (const uint8_t *)x->data + x->form,
+                                  slm_weight_row(w, m->part, m->j0), w->stride, m->nw, k);
+    else if (x->cast && w->packed && w->parts == 1 && p->kern->packed[w->type].run)
         p->kern->packed[w->type].run(m->out, m->ldo, x->data, x->stride, x->rows, w->packed,
                                      m->j0, m->nw, k);
     else if (x->cast)
@@ -121,6 +180,7 @@ slm_val slm_emit_linear(slm_prog *p, slm_val x, const struct slm_linear *l)
     if (!slm_emit_ok(p, x, -1) || !linear_fits(p, x, l))
         return -1;
     slm_val cast = slm_emit_cast(p, x, l->w);
+    int form = l->w->packed ? 0 : slm_emit_form(p, cast, l->w);
     const float *bias = l->b ? slm_emit_vector(p, l->b) : NULL;
     slm_val out = slm_value_new(p, x, l->w->rows, SLM_F32);
     struct node *n = slm_node_new(p, OP_linear, out, x, cast);
@@ -129,6 +189,7 @@ slm_val slm_emit_linear(slm_prog *p, slm_val x, const struct slm_linear *l)
     n->w = l->w;
     n->b = l->b;
     n->vec = bias;
+    n->i[L_FORM] = form;
     size_t rows = (size_t)slm_value_max_rows(p, &p->value[out]), rank = 0;
     if (l->lora) {
         n->lora = *l->lora;
@@ -177,26 +238,35 @@ static void lora_up(slm_prog *p, const struct node *n, const struct slm_acts *xa
     }
 }
 
+/* Columns [lo, hi) of y. */
+static void linear_columns(slm_prog *p, const struct node *n, const struct slm_acts *x,
+                           const struct slm_acts *low, int lo, int hi)
+{
+    size_t w = (size_t)(hi - lo);
+    struct slm_product m = {
+        n->w, 0, lo, hi - lo, slm_row(p, n->out, 0) + lo, slm_ld(p, n->out)};
+    slm_product_run(p, &m, x);
+    for (int r = 0; r < x->rows && n->vec; r++) {
+        float *y = slm_row(p, n->out, r) + lo;
+        p->kern->add(y, y, n->vec + lo, w);
+    }
+    if (low->data)
+        lora_up(p, n, low, (size_t)lo, (size_t)hi);
+}
+
 void slm_op_linear_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
                        int nth)
 {
-    int rows = slm_value_rows(p, n->out, run);
-    struct slm_acts x = slm_acts_of(p, n->in[0], n->in[1], rows);
-    const float *xa = n->lora.a ? lora_down(p, n, rows, ith, nth) : NULL;
-    size_t lo, hi;
-    slm_split((size_t)n->w->rows, slm_product_grain(p, n->w, x.cast), ith, nth, &lo, &hi);
-    if (lo == hi || !rows)
-        return;
-    struct slm_product m = {
-        n->w, 0, (int)lo, (int)(hi - lo), slm_row(p, n->out, 0) + lo, slm_ld(p, n->out)};
-    slm_product_run(p, &m, &x);
-    for (int r = 0; r < rows && n->vec; r++) {
-        float *y = slm_row(p, n->out, r) + lo;
-        p->kern->add(y, y, n->vec + lo, hi - lo);
+    int rows = slm_value_rows(p, n->out, run), lo, hi;
+    struct slm_acts x = slm_acts_of(p, n->in[0], n->in[1], rows), low = {0};
+    x.form = n->i[L_FORM];
+    if (n->lora.a) {
+        low.data = lora_down(p, n, rows, ith, nth);
+        low.stride = (size_t)n->lora.a->rows * sizeof(float);
+        low.rows = rows;
     }
-    if (xa) {
-        size_t rank = (size_t)n->lora.a->rows;
-        struct slm_acts low = {xa, rank * sizeof(float), rows, false};
-        lora_up(p, n, &low, lo, hi);
-    }
+    size_t grain = slm_product_grain(p, n->w, x.cast);
+    while (rows &&
+           slm_product_take(&p->node[n - p->node].ticket, n->w->rows, grain, nth, &lo, &hi))
+        linear_columns(p, n, &x, &low, lo, hi);
 }

@@ -8,6 +8,10 @@
 /* The cast of x that weight w is multiplied with, or -1: float32. One cast serves all who share
  * it. */
 slm_val slm_emit_cast(slm_prog *p, slm_val x, const struct slm_weight *w);
+/* Makes rows of a cast carry the form that w's kernel for one row reads (kernels.h: struct
+ * slm_one), behind their blocks: at this many bytes, 0 where there is none. */
+int slm_emit_form(slm_prog *p, slm_val cast, const struct slm_weight *w);
+#define SLM_FORM_ROWS 8 /* forms are made when a value has no more rows than this */
 
 /* Rows of activations: float32, or the weight's partner type. */
 struct slm_acts {
@@ -15,6 +19,7 @@ struct slm_acts {
     size_t stride;
     int rows;
     bool cast;
+    int form; /* of slm_emit_form; 0: none was made */
 };
 struct slm_acts slm_acts_of(const slm_prog *p, slm_val x, slm_val cast, int rows);
 
@@ -28,6 +33,10 @@ struct slm_product {
 void slm_product_run(const slm_prog *p, const struct slm_product *m, const struct slm_acts *x);
 /* Columns are cut between threads at multiples of this. */
 size_t slm_product_grain(const slm_prog *p, const struct slm_weight *w, bool cast);
+/* The next columns [*lo, *hi) of a product, taken from a ticket: large pieces first, small ones
+ * last, so that memory is read in long stretches and threads of unequal speed end together.
+ * False: none are left. */
+bool slm_product_take(atomic_int *ticket, int columns, size_t grain, int nth, int *lo, int *hi);
 
 /* Backward: gradients of the outputs, of the inputs, and which rows of them meet: output row
  * index[i] (NULL: i) came of input row index[i] / fan. */

@@ -33,6 +33,7 @@ void slm_kern_fill_fast_avx2(struct slm_kern *k);
 void slm_kern_fill_fast_avxvnni(struct slm_kern *k);
 void slm_kern_fill_avx512(struct slm_kern *k);
 void slm_kern_fill_fast_avx512vnni(struct slm_kern *k);
+void slm_kern_fill_one_avx512vbmi(struct slm_kern *k);
 void slm_kern_fill_avx512bf16(struct slm_kern *k);
 void slm_kern_fill_neon(struct slm_kern *k);
 void slm_kern_fill_quantize_neon(struct slm_kern *k);

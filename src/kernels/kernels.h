@@ -18,6 +18,15 @@ struct slm_packed {
     int nr;
 };
 
+/* mul_fast of one row of activations, the same bits, reading weights in the order of memory.
+ * The row is first brought into the kernel's own form: bytes(k) bytes at a multiple of 64. run
+ * == NULL: mul_fast serves. */
+struct slm_one {
+    size_t (*bytes)(size_t k);
+    void (*prepare)(void *out, const void *x, size_t k);
+    void (*run)(float *out, const void *prepared, const void *w, size_t ws, int nw, size_t k);
+};
+
 /* y[i][e] += sum over j < nw, j rising, of a[i * ai + j * aj] * w[j][e], for i < ny and e < k;
  * all strides in floats. The bits of one axpy of float32 after the other. */
 struct slm_rows {
@@ -39,6 +48,7 @@ struct slm_kern {
 #undef KERN
 #undef KERN_DT
     struct slm_packed packed[SLM_DTYPE_COUNT];
+    struct slm_one one[SLM_DTYPE_COUNT];
 };
 
 /* Fills the table for the CPU's levels up to `top` (generic first, then each rung the CPU has).

@@ -19,7 +19,10 @@ static const int8_t slm_fp4_values[16] = {0, 1,  2,  3,  4,  6,  8,  12,
 /* 2^(e - 128): half of the power of two that an 8-bit exponent stands for. */
 static inline float slm_e8m0_half(uint8_t e)
 {
-    union { uint32_t u; float f; } v = {e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23};
+    union {
+        uint32_t u;
+        float f;
+    } v = {e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23};
     return v.f;
 }
 
@@ -39,15 +42,15 @@ static inline float slm_ue4m3_half(uint8_t x)
 }
 
 /* Defines T_to_f32 from T_block(float *y, const block_T *b) for blocks of N elements. */
-#define SLM_ROW_TO_F32(T, N)                                                       \
-    static void T##_to_f32(float *out, const void *in, size_t n)                   \
-    {                                                                              \
-        const uint8_t *p = in;                                                     \
-        for (size_t i = 0; i + (N) <= n; i += (N), p += sizeof(block_##T)) {       \
-            block_##T b;                                                           \
-            memcpy(&b, p, sizeof b);                                               \
-            T##_block(out + i, &b);                                                \
-        }                                                                          \
+#define SLM_ROW_TO_F32(T, N)                                                                   \
+    static void T##_to_f32(float *out, const void *in, size_t n)                               \
+    {                                                                                          \
+        const uint8_t *p = in;                                                                 \
+        for (size_t i = 0; i + (N) <= n; i += (N), p += sizeof(block_##T)) {                   \
+            block_##T b;                                                                       \
+            memcpy(&b, p, sizeof b);                                                           \
+            T##_block(out + i, &b);                                                            \
+        }                                                                                      \
     }
 
 #endif

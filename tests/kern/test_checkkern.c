@@ -648,6 +648,31 @@ static void check_max(struct checker *c, enum slm_dtype t)
     }
 }
 
+/* One row of activations in its own form: the bits of the generic product. */
+static void check_one(struct checker *c, enum slm_dtype t)
+{
+    const struct slm_one *one = &c->k->one[t];
+    for (int round = 1; round < 16; round++) {
+        struct product p = {.wt = t, .xt = slm_dtypes[t].partner};
+        product_init(c, &p, round);
+        float *a = floats((size_t)p.nw), *b = floats((size_t)p.nw);
+        size_t bytes = one->bytes(p.k);
+        void *x = aligned_alloc(64, (bytes + 127) / 64 * 64);
+        if (!x)
+            fail_msg("out of memory");
+        one->prepare(x, p.x, p.k);
+        c->gen->mul_fast[t](a, (size_t)p.nw, p.x, p.xs, 1, p.w, p.ws, p.nw, p.k);
+        int cut = (int)below(c, (size_t)p.nw + 1);
+        one->run(b, x, p.w, p.ws, cut, p.k);
+        one->run(b + cut, x, p.w + (size_t)cut * p.ws, p.ws, p.nw - cut, p.k);
+        same(b, a, (size_t)p.nw, "one row against the generic product");
+        free(x);
+        end(a, (size_t)p.nw);
+        end(b, (size_t)p.nw);
+        product_free(&p);
+    }
+}
+
 /* ---- the list of cases ---- */
 
 struct slot {
@@ -666,6 +691,7 @@ static const struct slot slots[] = {
 #undef KERN_DT
     {"packed", check_packed, offsetof(struct slm_kern, packed), sizeof(struct slm_packed),
      true},
+    {"one", check_one, offsetof(struct slm_kern, one), sizeof(struct slm_one), true},
 };
 
 struct kern_case {
