@@ -184,6 +184,25 @@ int slm_cli_model_path(struct slm_cli *c, const struct slm_cli_model_args *a, co
  */
 int slm_cli_session_open(struct slm_cli *c, slm_session **s, const slm_model *m,
                          const struct slm_cli_session_args *a, int need, slm_err *err);
+/* Speculation: on, off, or with a smaller model beside. */
+struct slm_cli_speculation {
+    const char *how, *draft;
+    int off, most, least;
+};
+extern const struct slm_cli_opt slm_cli_speculation_opts[];
+struct slm_cli_draft {
+    slm_model *model;
+    slm_session *session;
+};
+/* Opens the draft model, if one is named, for as long a context as s has. */
+int slm_cli_draft_open(struct slm_cli *c, struct slm_cli_draft *d,
+                       const struct slm_cli_speculation *a, const slm_session *s,
+                       slm_err *err);
+void slm_cli_draft_close(struct slm_cli_draft *d);
+void slm_cli_speculate(slm_generate_opts *o, const struct slm_cli_speculation *a,
+                       const struct slm_cli_draft *d);
+/* ", 40 of 52 guesses right" with --verbose talk; "" where there were none. */
+const char *slm_cli_guesses(char buf[64], const slm_generate_stats *st);
 /* 1.5 GiB, 12.3 MiB ... into buf */
 const char *slm_cli_size(char buf[32], double bytes);
 /* Ids of a text by the model's tokenizer; SLM_E_ARG when it has none. */
@@ -275,6 +294,7 @@ struct slm_cli_run_args {
     struct slm_cli_model_args model;
     struct slm_cli_session_args session;
     struct slm_cli_sampling sampling;
+    struct slm_cli_speculation speculation;
     const char *prompt, *file, *system, *tpl;
     int n;
     struct slm_cli_list stop;
@@ -284,6 +304,7 @@ struct slm_cli_talk {
     struct slm_cli_run_args *a;
     slm_model *model;
     slm_session *session;
+    struct slm_cli_draft draft;
     slm_sampler *sampler;
     struct slm_cli_chat chat;
 };

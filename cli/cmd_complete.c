@@ -9,6 +9,7 @@ struct args {
     struct slm_cli_model_args model;
     struct slm_cli_session_args session;
     struct slm_cli_sampling sampling;
+    struct slm_cli_speculation speculation;
     const char *prompt, *file, *ids_file;
     int n, ignore_eos, special, no_bos, parse_special;
     struct slm_cli_list stop;
@@ -33,6 +34,7 @@ static const struct slm_cli_opt opts[] = {
     SLM_CLI_FLAG(0, "no-bos", F(no_bos), "do not put the tokenizer's first token in front"),
     SLM_CLI_GROUP(slm_cli_session_opts, F(session), "Context"),
     SLM_CLI_GROUP(slm_cli_sampling_opts, F(sampling), "Sampling"),
+    SLM_CLI_GROUP(slm_cli_speculation_opts, F(speculation), "Speculation"),
     SLM_CLI_GROUP(slm_cli_common_opts, F(common), "General"),
     SLM_CLI_END,
 };
@@ -99,6 +101,8 @@ static void put_json(const slm_ids *ids, const slm_text *text, const slm_generat
     slm_js_kstr(&j, "finish", slm_finish_name(st->finish));
     slm_js_kint(&j, "prompt_tokens", st->prompt_tokens);
     slm_js_kint(&j, "new_tokens", st->new_tokens);
+    slm_js_kint(&j, "drafted", st->drafted);
+    slm_js_kint(&j, "accepted", st->accepted);
     slm_js_kreal(&j, "prompt_seconds", st->prompt_seconds);
     slm_js_kreal(&j, "decode_seconds", st->decode_seconds);
     slm_js_key(&j, "seed");
@@ -109,6 +113,8 @@ static void put_json(const slm_ids *ids, const slm_text *text, const slm_generat
 static int generate(struct slm_cli *c, struct args *a, slm_session *s, slm_sampler *sampler,
                     const slm_ids *prompt, slm_err *err)
 {
+    struct slm_cli_draft draft = {0};
+    char guesses[64];
     slm_ids ids = {0};
     slm_text text = {0};
     slm_generate_opts o;
@@ -127,20 +133,24 @@ static int generate(struct slm_cli *c, struct args *a, slm_session *s, slm_sampl
     o.progress = slm_cli_progress_step;
     o.progress_arg = &bar;
     slm_cli_catch_interrupt();
-    int code =
-        slm_generate(s, sampler, prompt->data, (int)prompt->len, &o, &ids, &text, &st, err);
+    int code = slm_cli_draft_open(c, &draft, &a->speculation, s, err);
+    slm_cli_speculate(&o, &a->speculation, &draft);
+    if (!code)
+        code =
+            slm_generate(s, sampler, prompt->data, (int)prompt->len, &o, &ids, &text, &st, err);
     slm_cli_progress_end(&bar);
     if (!code && a->common.json)
         put_json(&ids, &text, &st, slm_sampler_seed(sampler));
     else if (!code)
         fputs("\n", stdout);
     if (!code)
-        slm_cli_tell(c, "prompt %d tokens in %.3f s; %d new in %.3f s, %.1f tok/s; end: %s",
+        slm_cli_tell(c, "prompt %d tokens in %.3f s; %d new in %.3f s, %.1f tok/s%s; end: %s",
                      st.prompt_tokens, st.prompt_seconds, st.new_tokens, st.decode_seconds,
                      st.decode_seconds > 0 ? st.new_tokens / st.decode_seconds : 0,
-                     slm_finish_name(st.finish));
+                     slm_cli_guesses(guesses, &st), slm_finish_name(st.finish));
     if (!code && st.finish == SLM_FINISH_CANCELLED)
         code = slm_cli_fail(err, SLM_E_CANCELLED, "stopped");
+    slm_cli_draft_close(&draft);
     slm_ids_release(&ids);
     slm_text_release(&text);
     return code;

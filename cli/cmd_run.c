@@ -21,6 +21,7 @@ static const struct slm_cli_opt opts[] = {
                   "stop in front of this text; again for more"),
     SLM_CLI_GROUP(slm_cli_session_opts, F(session), "Context"),
     SLM_CLI_GROUP(slm_cli_sampling_opts, F(sampling), "Sampling"),
+    SLM_CLI_GROUP(slm_cli_speculation_opts, F(speculation), "Speculation"),
     SLM_CLI_GROUP(slm_cli_common_opts, F(common), "General"),
     SLM_CLI_END,
 };
@@ -50,9 +51,10 @@ static int on_token(void *arg, int32_t id, const char *text, size_t len)
 
 static void tell_stats(const struct slm_cli *c, const slm_generate_stats *st)
 {
+    char guesses[64];
     slm_cli_tell(c,
                  "prompt %d tokens (%d reused) in %.2f s, %.1f tok/s; answer %d tokens in %.2f "
-                 "s, %.1f tok/s; "
+                 "s, %.1f tok/s%s; "
                  "end: %s",
                  st->prompt_tokens, st->reused_tokens, st->prompt_seconds,
                  st->prompt_seconds > 0
@@ -60,7 +62,7 @@ static void tell_stats(const struct slm_cli *c, const slm_generate_stats *st)
                      : 0,
                  st->new_tokens, st->decode_seconds,
                  st->decode_seconds > 0 ? st->new_tokens / st->decode_seconds : 0,
-                 slm_finish_name(st->finish));
+                 slm_cli_guesses(guesses, st), slm_finish_name(st->finish));
 }
 
 /* The conversation as ids, its oldest part dropped (and that said) when it leaves no room. */
@@ -99,6 +101,7 @@ int slm_cli_answer(struct slm_cli_talk *t, slm_generate_stats *st, slm_err *err)
     o.token_arg = &stream;
     o.progress = slm_cli_progress_step;
     o.progress_arg = &bar;
+    slm_cli_speculate(&o, &t->a->speculation, &t->draft);
     if (!code)
         code = slm_generate(t->session, t->sampler, ids.data, (int)ids.len, &o, NULL, &text, st,
                             err);
@@ -156,6 +159,8 @@ static void put_json(const struct slm_cli_talk *t, const slm_generate_stats *st)
     slm_js_kstr(&j, "template", t->chat.tpl ? t->chat.origin : NULL);
     slm_js_kint(&j, "prompt_tokens", st->prompt_tokens);
     slm_js_kint(&j, "new_tokens", st->new_tokens);
+    slm_js_kint(&j, "drafted", st->drafted);
+    slm_js_kint(&j, "accepted", st->accepted);
     slm_js_kreal(&j, "prompt_seconds", st->prompt_seconds);
     slm_js_kreal(&j, "decode_seconds", st->decode_seconds);
     slm_js_key(&j, "seed");
@@ -195,6 +200,8 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     if (!code)
         code = slm_cli_session_open(c, &t.session, t.model, &a->session, 0, err);
     if (!code)
+        code = slm_cli_draft_open(c, &t.draft, &a->speculation, t.session, err);
+    if (!code)
         code = slm_cli_sampler_open(c, &t.sampler, t.model, &a->sampling,
                                     slm_session_context(t.session), err);
     if (!code) {
@@ -205,6 +212,7 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     slm_cli_buf_free(&prompt);
     slm_cli_chat_close(&t.chat);
     slm_sampler_free(t.sampler);
+    slm_cli_draft_close(&t.draft);
     slm_session_close(&t.session);
     slm_model_close(&t.model);
     return code;

@@ -229,11 +229,20 @@ int slm_cli_set(const struct slm_cli_opt *table, void *opts, const char *name,
     return store(o, (char *)opts + base, name, value, err);
 }
 
+/* A word like -md: a name of two letters behind one dash, as llama.cpp has some. */
+static bool is_pair(const struct slm_cli_opt *table, const char *word)
+{
+    size_t base = 0;
+    return word[1] && word[2] && (!word[3] || word[3] == '=') &&
+           find(table, word + 1, 2, 0, &base);
+}
+
 /* --name, --name=value, --name value */
 static int take_long(const struct slm_cli_opt *table, char *opts, int *i, int argc, char **argv,
                      slm_err *err)
 {
-    const char *name = argv[*i] + 2, *eq = strchr(name, '='), *value = NULL;
+    const char *name = argv[*i] + (argv[*i][1] == '-' ? 2 : 1);
+    const char *eq = strchr(name, '='), *value = NULL;
     size_t n = eq ? (size_t)(eq - name) : strlen(name), base = 0;
     const struct slm_cli_opt *o = find(table, name, n, 0, &base);
     char what[72];
@@ -287,7 +296,7 @@ int slm_cli_parse(const struct slm_cli_opt *table, void *opts, int argc, char **
             words->v[words->n++] = a;
         else if (!strcmp(a, "--"))
             ended = true;
-        else if (a[1] == '-')
+        else if (a[1] == '-' || is_pair(table, a))
             code = take_long(table, opts, &i, argc, argv, err);
         else
             code = take_short(table, opts, &i, argc, argv, err);

@@ -65,8 +65,9 @@ typedef struct slm_step {
 } slm_step;
 /* Appends to each session its ids and computes them as slm_session_append does: every stream
  * gets, bit for bit, what it would have got alone. The sessions must share their work
- * (slm_session_opts.share). At most 64 streams and 64 rows of logits in all. Where the logits of
- * a stream are not finite it has none, the others do, and the call gives SLM_E_NUMERIC. Errors
+ * (slm_session_opts.share). At most 64 streams and 64 rows of logits in all. Where the logits
+ * of a stream are not finite it has none, the others do, and the call gives SLM_E_NUMERIC
+ * (with `all`: where those of its first token are not; slm_session_row tells of others). Errors
  * before anything is done: SLM_E_ARG (sessions of different models, of separate work, one
  * twice; ids out of range), SLM_E_LIMIT (longer than a context, too many rows of logits). */
 SLM_API int slm_session_step(const slm_step *steps, int n, slm_err *err);
@@ -77,8 +78,9 @@ SLM_API const float *slm_session_row(const slm_session *s, int row, slm_err *err
 
 /* Forgets all tokens. */
 SLM_API void slm_session_reset(slm_session *s);
-/* Keeps only the first n tokens. Where a sliding window has dropped what that needs, everything
- * is forgotten, and the return value is what was kept (n or 0). */
+/* Keeps only the first n tokens, and what the last call left of their logits. Where a sliding
+ * window has dropped what that needs, everything is forgotten, and the return value is what was
+ * kept (n or 0). Tokens of the last slm_session_step can always be taken back. */
 SLM_API int slm_session_truncate(slm_session *s, int n);
 
 /* The whole state in a file: versioned, bound to the model and cache type by a fingerprint,
@@ -172,20 +174,28 @@ typedef struct slm_generate_opts {
     slm_progress_fn
         *progress; /* of the prompt, in tokens; non-zero stops with SLM_E_CANCELLED */
     void *progress_arg;
+    /* Guesses at what follows, verified several in one step: the text is the same, token for
+     * token, at any temperature and seed, and comes faster where guesses come true. */
+    int speculate; /* 1: guess where it pays (what slm_generate_opts_init sets); 0: never; 2:
+                    * whatever it costs, to measure or test */
+    slm_session *draft; /* on a smaller model of the same vocabulary that guesses too; NULL */
+    int draft_max, draft_min; /* guesses a step at most (0: as many as pay, at most 47), and
+                               * least (fewer are not tried) */
 } slm_generate_opts;
 SLM_API void slm_generate_opts_init(slm_generate_opts *o);
 
 typedef struct slm_generate_stats {
     int prompt_tokens, reused_tokens, new_tokens, finish;
     double prompt_seconds, decode_seconds;
+    int drafted, accepted; /* guesses verified, and those that came true */
 } slm_generate_stats;
 /* Syncs the session to the prompt, then samples. The ids are appended to *ids (may be NULL),
  * the text to *text (may be NULL): without the token that ended it (end of generation), and
  * without the stop string. The sampler's memory of tokens becomes the prompt's; its random
  * numbers go on. Afterwards the session may lack the last token: the next sync computes it.
  * Errors: those of slm_session_sync, slm_session_append and slm_sampler_next; SLM_E_ARG (an
- * empty prompt or stop string, stop strings without a tokenizer). What came before a failure
- * stays in *ids and *text. */
+ * empty prompt or stop string, stop strings without a tokenizer, a draft of another vocabulary
+ * or a shorter context). What came before a failure stays in *ids and *text. */
 SLM_API int slm_generate(slm_session *s, slm_sampler *sampler, const int32_t *prompt, int n,
                          const slm_generate_opts *o, slm_ids *ids, slm_text *text,
                          slm_generate_stats *stats, slm_err *err);

@@ -1,8 +1,11 @@
 /* The generation loop: prompt into the session, then sample, spell, watch for the end, append.
  * The token is appended only when another one is wanted, so the last one costs no pass over the
- * weights and the next turn's sync computes it with its prompt. */
+ * weights and the next turn's sync computes it with its prompt. With it go guesses at what
+ * follows (spec.h); those that do not come true are taken back. */
 #include "generate/sample.h"
+#include "generate/spec.h"
 #include "generate/stop.h"
+#include "model/model_room.h"
 
 #include <string.h>
 
@@ -18,7 +21,7 @@ const char *slm_finish_name(int finish)
 
 void slm_generate_opts_init(slm_generate_opts *o)
 {
-    *o = (slm_generate_opts){.max_tokens = -1};
+    *o = (slm_generate_opts){.max_tokens = -1, .speculate = 1};
 }
 
 struct run {
@@ -29,6 +32,7 @@ struct run {
     slm_runtime *rt;
     slm_detok *detok;
     struct slm_stops stops;
+    struct slm_spec spec;
     slm_text piece;
     slm_ids *ids;
     slm_text *text;
@@ -109,30 +113,72 @@ static int finish_text(struct run *r, slm_err *err)
     return code;
 }
 
+enum { GOING = -1 };
+
+/* Draws from these logits and gives the token out. Generation may end with it. */
+static int draw(struct run *r, const float *logits, int32_t *id, slm_err *err)
+{
+    int code = slm_sampler_next(r->sampler, logits, id, err);
+    if (!code && !r->o->ignore_eog && slm_model_is_eog(r->model, *id)) {
+        r->st.finish = SLM_FINISH_EOG;
+        return 0;
+    }
+    if (!code)
+        code = take_token(r, *id, err);
+    if (!code)
+        slm_spec_add(&r->spec, *id);
+    if (!code && r->st.finish == GOING && r->o->max_tokens >= 0 &&
+        r->st.new_tokens >= r->o->max_tokens)
+        r->st.finish = SLM_FINISH_LENGTH;
+    return code;
+}
+
+/* How many guesses there is room for behind the pending token. */
+static int room(const struct run *r)
+{
+    int n = slm_session_context(r->s) - slm_session_length(r->s);
+    if (r->o->max_tokens >= 0 && n > r->o->max_tokens - r->st.new_tokens)
+        n = r->o->max_tokens - r->st.new_tokens;
+    return slm_session_even(r->s, n) - 1;
+}
+
+/* Appends the pending token and guesses, and draws from row after row as long as the guesses
+ * are what was drawn: *id becomes the next pending token. */
+static int advance(struct run *r, int32_t *id, slm_err *err)
+{
+    int guesses = slm_spec_guess(&r->spec, *id, room(r)), right = 0;
+    int base = slm_session_length(r->s) + 1;
+    double t = slm_clock_seconds();
+    slm_step step = {r->s, r->spec.row, 1 + guesses, 1};
+    int code = slm_session_step(&step, 1, err);
+    t = slm_clock_seconds() - t;
+    for (; !code; right++) {
+        const float *logits = slm_session_row(r->s, right, err);
+        code = logits ? draw(r, logits, id, err) : SLM_E_NUMERIC;
+        if (code || r->st.finish != GOING || right == guesses || *id != r->spec.row[right + 1])
+            break;
+    }
+    if (!code && r->st.finish == GOING)
+        slm_spec_learn(&r->spec, guesses, right, t);
+    if (right < guesses)
+        slm_session_truncate(r->s, base + right);
+    r->st.drafted += guesses;
+    r->st.accepted += right;
+    return code;
+}
+
 static int decode(struct run *r, slm_err *err)
 {
-    enum { GOING = -1 };
+    int32_t id;
     int code = 0;
-    for (r->st.finish = GOING; !code;) {
-        int32_t id;
-        if (r->o->max_tokens >= 0 && r->st.new_tokens >= r->o->max_tokens)
-            r->st.finish = SLM_FINISH_LENGTH;
-        if (r->st.finish != GOING)
-            break;
-        code = slm_sampler_next(r->sampler, slm_session_logits(r->s), &id, err);
-        if (!code && !r->o->ignore_eog && slm_model_is_eog(r->model, id)) {
-            r->st.finish = SLM_FINISH_EOG;
-            break;
-        }
-        if (!code)
-            code = take_token(r, id, err);
-        if (code || r->st.finish != GOING
-            || (r->o->max_tokens >= 0 && r->st.new_tokens >= r->o->max_tokens))
-            continue;
+    r->st.finish = r->o->max_tokens == 0 ? SLM_FINISH_LENGTH : GOING;
+    if (r->st.finish == GOING)
+        code = draw(r, slm_session_logits(r->s), &id, err);
+    while (!code && r->st.finish == GOING) {
         if (slm_session_length(r->s) >= slm_session_context(r->s))
             r->st.finish = SLM_FINISH_CONTEXT;
         else
-            code = slm_session_append(r->s, &id, 1, err);
+            code = advance(r, &id, err);
     }
     return code ? code : finish_text(r, err);
 }
@@ -176,6 +222,8 @@ int slm_generate(slm_session *s, slm_sampler *sampler, const int32_t *prompt, in
     code = slm_stops_init(&r.stops, r.rt, r.o->stop, r.o->n_stop, err);
     if (!code && vocab)
         code = slm_detok_new(&r.detok, vocab, r.o->keep_special, err);
+    if (!code)
+        code = slm_spec_open(&r.spec, r.rt, s, r.o, err);
     if (!code && vocab && r.o->continues)
         code = see_prompt(&r, prompt, n, err);
     double t0 = slm_clock_seconds();
@@ -183,14 +231,17 @@ int slm_generate(slm_session *s, slm_sampler *sampler, const int32_t *prompt, in
         code = sync_prompt(&r, prompt, n, err);
     double t1 = slm_clock_seconds();
     slm_sampler_forget(sampler);
-    for (int i = 0; i < n && !code; i++)
+    for (int i = 0; i < n && !code; i++) {
         slm_sampler_accept(sampler, prompt[i]);
+        slm_spec_add(&r.spec, prompt[i]);
+    }
     if (!code)
         code = decode(&r, err);
     r.st.prompt_seconds = t1 - t0;
     r.st.decode_seconds = slm_clock_seconds() - t1;
     if (stats)
         *stats = r.st;
+    slm_spec_close(&r.spec);
     slm_detok_free(r.detok);
     slm_stops_release(&r.stops);
     slm_text_release(&r.piece);

@@ -328,7 +328,7 @@ int slm_session_truncate(slm_session *s, int n)
 {
     if (n >= s->n)
         return s->n;
-    s->outs = 0;
+    int lost = s->n - n;
     bool keep = n > 0;
     for (int l = 0; l < s->m->hp.layers && keep; l++) {
         /* a ring has forgotten what lies `slots` behind the newest that was ever in it; row n
@@ -337,11 +337,13 @@ int slm_session_truncate(slm_session *s, int n)
             first = window ? n - window + 1 : 0;
         keep = (first < 0 ? 0 : first) >= s->top - slots;
     }
-    if (!keep)
+    if (!keep) {
         slm_session_reset(s);
-    else
-        s->n = n;
-    return s->n;
+        return 0;
+    }
+    s->outs = s->outs > lost ? s->outs - lost : 0;
+    s->n = n;
+    return n;
 }
 
 int slm_session_sync(slm_session *s, const int32_t *ids, int n, int *reused, slm_err *err)

@@ -179,6 +179,137 @@ static void test_not_finite(void **state)
     slm_dir_remove(scratch("nan"));
 }
 
+/* ---- steps ---- */
+
+static slm_session *sharing(const slm_model *m, slm_session *with, slm_session_opts o,
+                            const char *words)
+{
+    slm_session *s = NULL;
+    slm_err err = {0};
+    o.share = with;
+    int rc = slm_session_open(&s, m, &o, &err);
+    if (words && (rc != SLM_E_ARG || s || !strstr(err.msg, words)))
+        fail_msg("%d \"%s\", want \"%s\"", rc, err.msg, words);
+    if (!words && rc)
+        fail_msg("%s", err.msg);
+    return s;
+}
+
+static void test_share(void **state)
+{
+    (void)state;
+    slm_model *m = model_at(rt, GOLDEN "/llama"), *other = model_at(rt, GOLDEN "/mistral");
+    static const slm_session_opts first = {.context = 40, .batch = 8};
+    slm_session *a = sharing(m, NULL, first, NULL);
+    slm_err err = {0};
+    sharing(other, a, first, GOLDEN "/mistral");
+    sharing(m, a, (slm_session_opts){.context = 40, .batch = 9}, "batch of 9");
+    sharing(m, a, (slm_session_opts){.context = 40, .exact = 1}, "exact");
+    slm_mem_stats one, two;
+    slm_runtime_memory(rt, &one);
+    slm_session *b = sharing(m, a, (slm_session_opts){.context = 20, .kv_type = "f32"}, NULL);
+    slm_runtime_memory(rt, &two);
+    assert_true(two.bytes - one.bytes < 100000); /* its cache, and no second set of programs */
+    assert_int_equal(slm_session_append(a, some, 3, &err), 0);
+    assert_non_null(slm_session_logits(a));
+    assert_int_equal(slm_session_append(b, some, 3, &err), 0);
+    assert_null(slm_session_logits(a)); /* gone with the run */
+    assert_int_equal(slm_session_sync(a, some, 3, NULL, &err), 0);
+    assert_non_null(slm_session_logits(a));
+    assert_null(slm_session_logits(b));
+    slm_session_close(&a); /* the one that shared first may go first */
+    assert_int_equal(slm_session_append(b, some, 3, &err), 0);
+    slm_session_close(&b);
+    slm_model_close(&m);
+    slm_model_close(&other);
+}
+
+static void refuse_step(const slm_step *st, int n, int code, const char *words)
+{
+    slm_err err = {0};
+    int before = slm_session_length(st[0].session);
+    int rc = slm_session_step(st, n, &err);
+    if (rc != code || rc != err.code || !strstr(err.msg, words))
+        fail_msg("%d \"%s\", want %d \"%s\"", rc, err.msg, code, words);
+    assert_int_equal(slm_session_length(st[0].session), before);
+}
+
+static void test_step_misuse(void **state)
+{
+    (void)state;
+    slm_model *m = model_at(rt, GOLDEN "/llama"), *other = model_at(rt, GOLDEN "/mistral");
+    static const slm_session_opts o = {.context = 90, .batch = 8}, small = {.context = 9};
+    static int32_t many[80];
+    slm_session *a = sharing(m, NULL, o, NULL), *b = sharing(m, a, small, NULL);
+    slm_session *apart = sharing(m, NULL, o, NULL), *far = sharing(other, NULL, o, NULL);
+    slm_step crowd[65];
+    for (int i = 0; i < 65; i++)
+        crowd[i] = (slm_step){a, some, 1, 0};
+    refuse_step(crowd, 0, SLM_E_ARG, "0 streams");
+    refuse_step(crowd, 65, SLM_E_ARG, "65 streams");
+    refuse_step(crowd, 2, SLM_E_ARG, "0 and 1 are one");
+    refuse_step((slm_step[]){{a, some, 1, 0}, {far, some, 1, 0}}, 2, SLM_E_ARG, "mistral");
+    refuse_step((slm_step[]){{a, some, 1, 0}, {apart, some, 1, 0}}, 2, SLM_E_ARG, "share");
+    refuse_step((slm_step[]){{a, some, 1, 0}, {b, many, 10, 0}}, 2, SLM_E_LIMIT, "of 9");
+    refuse_step((slm_step[]){{a, some, 1, 0}, {b, many, 0, 0}}, 2, SLM_E_ARG, "no tokens");
+    refuse_step((slm_step[]){{a, (int32_t[]){64}, 1, 0}, {b, many, 1, 0}}, 2, SLM_E_ARG, "64");
+    refuse_step((slm_step[]){{a, many, 65, 1}}, 1, SLM_E_LIMIT, "64 rows");
+    refuse_step((slm_step[]){{a, many, 56, 1}, {b, many, 9, 1}}, 2, SLM_E_LIMIT, "64 rows");
+    slm_err err = {0};
+    assert_int_equal(slm_session_step((slm_step[]){{a, many, 63, 1}, {b, many, 9, 0}}, 2, &err),
+                     0);
+    assert_int_equal(slm_session_rows(a), 63);
+    assert_int_equal(slm_session_rows(b), 1);
+    slm_session_close(&a);
+    slm_session_close(&b);
+    slm_session_close(&apart);
+    slm_session_close(&far);
+    slm_model_close(&m);
+    slm_model_close(&other);
+}
+
+/* A stream that meets a weight that is no number is alone in its misfortune. */
+static void test_step_not_finite(void **state)
+{
+    (void)state;
+    char to[300];
+    struct edit e = {
+        .target = "model.embed_tokens.weight", .kind = EDIT_BITS, .bits = 0x7fc00000u};
+    copy_model(GOLDEN "/llama", scratch("nan"), "config.json");
+    snprintf(to, sizeof to, "%s/model.safetensors", scratch("nan"));
+    edit_tensors(rt, GOLDEN "/llama/model.safetensors", to, &e); /* token 0 is no number */
+    slm_model *m = model_at(rt, scratch("nan"));
+    static const slm_session_opts o = {.context = 40, .batch = 8};
+    static const int32_t bad[] = {7, 0, 9};
+    slm_session *a = sharing(m, NULL, o, NULL), *b = sharing(m, a, o, NULL);
+    slm_session *alone = sharing(m, NULL, o, NULL);
+    slm_err err = {0};
+    assert_int_equal(slm_session_append(alone, some, 3, &err), 0);
+    for (int all = 0; all < 2; all++) {
+        slm_session_reset(a);
+        slm_session_reset(b);
+        int rc = slm_session_step((slm_step[]){{a, bad, 3, all}, {b, some, 3, 0}}, 2, &err);
+        assert_int_equal(rc, all ? 0 : SLM_E_NUMERIC);
+        assert_null(slm_session_logits(a));
+        assert_same(slm_session_logits(b), slm_session_logits(alone), 64, "beside a bad one");
+        assert_int_equal(slm_session_rows(a), all ? 3 : 0);
+        if (!all)
+            continue;
+        assert_non_null(slm_session_row(a, 0, &err));
+        memset(&err, 0, sizeof err);
+        assert_null(slm_session_row(a, 1, &err));
+        assert_int_equal(err.code, SLM_E_NUMERIC);
+        assert_non_null(strstr(err.msg, "token 1 "));
+        assert_int_equal(slm_session_truncate(a, 1), 1);
+        assert_non_null(slm_session_logits(a));
+    }
+    slm_session_close(&a);
+    slm_session_close(&b);
+    slm_session_close(&alone);
+    slm_model_close(&m);
+    slm_dir_remove(scratch("nan"));
+}
+
 /* ---- session files ---- */
 
 /* A file that must not restore, and changes nothing. */
@@ -374,10 +505,12 @@ static void test_starve(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_options),       cmocka_unit_test(test_misuse),
-        cmocka_unit_test(test_cancel),        cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_damage),        cmocka_unit_test(test_wrong_file),
-        cmocka_unit_test(test_no_allocation), cmocka_unit_test(test_starve),
+        cmocka_unit_test(test_options),         cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_cancel),          cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_share),           cmocka_unit_test(test_step_misuse),
+        cmocka_unit_test(test_step_not_finite), cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_wrong_file),      cmocka_unit_test(test_no_allocation),
+        cmocka_unit_test(test_starve),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
