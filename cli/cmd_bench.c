@@ -11,11 +11,18 @@ struct args {
     struct slm_cli_model_args model;
     struct slm_cli_session_args session;
     int prompt, gen, depth, repeat, machine;
+    const char *shape, *type, *out;
 };
 
 #define F(field) offsetof(struct args, field)
 static const struct slm_cli_opt opts[] = {
     SLM_CLI_GROUP(slm_cli_model_opts, F(model), NULL),
+    SLM_CLI_VALUE(OPT_TEXT, 0, "shape", F(shape), "NAME",
+                  "instead of a model: random weights of this shape, made in memory"),
+    SLM_CLI_VALUE(OPT_TEXT, 0, "type", F(type), "TYPE",
+                  "the type of the shape's weights, as files are named (default: q4_K_M)"),
+    SLM_CLI_VALUE(OPT_FILE, 'o', "output", F(out), "FILE",
+                  "write the shape as a GGUF file, and measure nothing"),
     SLM_CLI_INT('p', "prompt|n-prompt", F(prompt), "N", 0, 1 << 20,
                 "tokens of the prompt test; 0: none (default: 512)"),
     SLM_CLI_INT('n', "gen|n-gen", F(gen), "N", 0, 1 << 20,
@@ -251,6 +258,23 @@ static int bench_model(struct bench *b, slm_model *m, slm_err *err)
     return code;
 }
 
+/* Random weights of a true shape, in memory or in a file. */
+static int make_shape(struct slm_cli *c, slm_model **m, const struct args *a, slm_err *err)
+{
+    struct slm_cli_progress bar;
+    slm_shape_opts o;
+    const char *type = a->type ? a->type : "q4_K_M";
+    slm_shape_opts_init(&o);
+    o.model.pack = a->model.pack;
+    o.progress = slm_cli_progress_step;
+    o.progress_arg = &bar;
+    slm_cli_progress_start(&bar, c, a->shape, "B");
+    int code = a->out ? slm_shape_write(c->rt, a->shape, type, a->out, &o, err)
+                      : slm_shape_open(m, c->rt, a->shape, type, &o, err);
+    slm_cli_progress_end(&bar);
+    return code;
+}
+
 static int run(struct slm_cli *c, void *p, slm_err *err)
 {
     const struct args *a = p;
@@ -262,10 +286,17 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
         return code ? code : show_machine(c, a, err);
     slm_model_opts_init(&mo);
     mo.allow_no_tokenizer = 1;
-    double t = slm_cli_seconds();
-    code = slm_cli_model_open(c, &m, &a->model, &mo, true, err);
-    b.load_seconds = slm_cli_seconds() - t;
     slm_cli_catch_interrupt();
+    double t = slm_cli_seconds();
+    if (a->shape)
+        code = make_shape(c, &m, a, err);
+    else if (a->type || a->out)
+        code = slm_cli_fail(err, SLM_E_ARG, "--type and -o go with --shape");
+    else
+        code = slm_cli_model_open(c, &m, &a->model, &mo, true, err);
+    if (code || a->out)
+        return code;
+    b.load_seconds = slm_cli_seconds() - t;
     if (!code)
         code = bench_model(&b, m, err);
     free(b.ids);

@@ -2,7 +2,7 @@
 #ifndef SLM_BENCH_H
 #define SLM_BENCH_H
 
-#include "slm/runtime.h"
+#include "slm/model.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -23,6 +23,28 @@ typedef struct slm_bench_peaks {
 SLM_API int slm_bench_machine(slm_runtime *rt, slm_bench_peaks *out, slm_err *err);
 /* The bandwidth alone, for a probe beside a measurement. */
 SLM_API int slm_bench_bandwidth(slm_runtime *rt, double *gbs, slm_err *err);
+
+/* ---- models of true shapes with random weights ---- */
+
+/* The i-th shape's name ("llama-3.2-1b"), NULL behind the last. */
+SLM_API const char *slm_shape_name(int i);
+
+typedef struct slm_shape_opts {
+    slm_model_opts model;      /* of the model that is opened */
+    slm_progress_fn *progress; /* bytes made and in all; non-zero stops with SLM_E_CANCELLED */
+    void *progress_arg;
+} slm_shape_opts;
+SLM_API void slm_shape_opts_init(slm_shape_opts *o);
+
+/* Makes a model of that shape in memory, without a tokenizer. type: as quantisers name files
+ * ("q4_K_M", "q8_0", "bf16" ...); each weight gets the type that it has in such a file, so that
+ * a token reads as many bytes as it does there. The same name and type give the same weights. o
+ * may be NULL. Errors: SLM_E_ARG (an unknown shape or type), SLM_E_NOMEM, SLM_E_CANCELLED. */
+SLM_API int slm_shape_open(slm_model **out, slm_runtime *rt, const char *shape,
+                           const char *type, const slm_shape_opts *o, slm_err *err);
+/* The same as a GGUF file, which appears whole or not at all. */
+SLM_API int slm_shape_write(slm_runtime *rt, const char *shape, const char *type,
+                            const char *path, const slm_shape_opts *o, slm_err *err);
 
 #ifdef __cplusplus
 }

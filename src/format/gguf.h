@@ -118,6 +118,10 @@ int slm_gguf_out_open(slm_gguf_out **out, slm_runtime *rt, const char *path, slm
 int slm_gguf_out_measure(slm_gguf_out **out, slm_runtime *rt, const char *name, slm_err *err);
 /* 0, or the first declaration's failure; *bytes: of the whole file, were it written now. */
 int slm_gguf_out_size(const slm_gguf_out *w, uint64_t *bytes, slm_err *err);
+/* The whole file in memory instead, once all is declared: *image is slm_pages_alloc's, *n bytes
+ * long, and the caller's; the tensors' bytes are zero, to be filled in place. For a writer
+ * without a file; it is of no use afterwards. */
+int slm_gguf_out_image(slm_gguf_out *w, uint8_t **image, size_t *n, slm_err *err);
 void slm_gguf_out_close(slm_gguf_out **w);
 
 void slm_gguf_out_u8(slm_gguf_out *w, const char *key, uint8_t v);

@@ -216,6 +216,26 @@ int slm_gguf_out_size(const slm_gguf_out *w, uint64_t *bytes, slm_err *err)
     return check(w, err);
 }
 
+int slm_gguf_out_image(slm_gguf_out *w, uint8_t **image, size_t *n, slm_err *err)
+{
+    static const uint32_t version = 3;
+    uint64_t bytes, counts[2] = {w->n_tensors, w->n_keys};
+    int rc = slm_gguf_out_size(w, &bytes, err);
+    if (rc)
+        return rc;
+    *n = (size_t)bytes;
+    *image = bytes < SIZE_MAX / 2 ? slm_pages_alloc(w->rt, SLM_MEM_MODEL, *n) : NULL;
+    if (!*image)
+        return slm_fail_mem(err, w->name, *n);
+    uint8_t *p = *image;
+    memcpy(p, "GGUF", 4);
+    memcpy(p + 4, &version, sizeof version);
+    memcpy(p + 8, counts, sizeof counts);
+    memcpy(p + 24, w->keys.s, w->keys.n);
+    memcpy(p + 24 + w->keys.n, w->infos.s, w->infos.n);
+    return 0;
+}
+
 int slm_gguf_out_begin(slm_gguf_out *w, slm_err *err)
 {
     static const uint32_t version = 3;

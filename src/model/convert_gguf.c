@@ -243,26 +243,23 @@ static int put_tokenizer(slm_gguf_out *w, const struct slm_convert *c, slm_err *
 
 /* ---- tensors ---- */
 
-static void declare(slm_gguf_out *w, const struct slm_convert *c)
+static void declare_one(slm_gguf_out *w, const slm_model *m, int i, enum slm_dtype type)
 {
-    const slm_model *m = c->m;
-    for (int i = 0; i < m->n_weights; i++) {
-        const struct slm_weight *x = &m->weight[i];
-        const struct slm_slot_row *row = m->row[i];
-        uint64_t dim[3] = {(uint64_t)x->parts, (uint64_t)x->rows, (uint64_t)x->cols};
-        int n = row->kind == SLM_SLOT_EXPERTS ? 3 : row->rows == SLM_DIM_1 ? 1 : 2;
-        slm_gguf_out_tensor(w, x->name, slm_convert_type(c, i, true), dim + 3 - n, n);
-    }
+    const struct slm_weight *x = &m->weight[i];
+    const struct slm_slot_row *row = m->row[i];
+    uint64_t dim[3] = {(uint64_t)x->parts, (uint64_t)x->rows, (uint64_t)x->cols};
+    int n = row->kind == SLM_SLOT_EXPERTS ? 3 : row->rows == SLM_DIM_1 ? 1 : 2;
+    slm_gguf_out_tensor(w, x->name, type, dim + 3 - n, n);
 }
 
-/* Rotary tables that GGUF keeps as tensors: what each plain frequency is divided by. */
-struct table {
-    const char *name;
-    float *v;
-};
+static void declare(slm_gguf_out *w, const struct slm_convert *c)
+{
+    for (int i = 0; i < c->m->n_weights; i++)
+        declare_one(w, c->m, i, slm_convert_type(c, i, true));
+}
 
-static int rope_tables(const slm_model *m, struct slm_arena *a, struct table out[2],
-                       slm_err *err)
+int slm_model_rope_tensors(const slm_model *m, struct slm_arena *a,
+                             struct slm_rope_tensor out[2], slm_err *err)
 {
     const struct slm_rope *r = &m->hp.rope[0];
     size_t n = (size_t)m->hp.rot / 2;
@@ -294,9 +291,9 @@ static int sink(void *arg, const void *p, size_t n, slm_err *err)
 static int write_all(slm_gguf_out *w, struct slm_convert *c, slm_err *err)
 {
     slm_model *m = c->m;
-    struct table table[2] = {{0}};
+    struct slm_rope_tensor table[2] = {{0}};
     uint64_t n = (uint64_t)m->hp.rot / 2;
-    int rc = rope_tables(m, &m->arena, table, err);
+    int rc = slm_model_rope_tensors(m, &m->arena, table, err);
     for (int t = 0; t < 2 && !rc && table[t].name; t++)
         slm_gguf_out_tensor(w, table[t].name, SLM_F32, &n, 1);
     declare(w, c);
@@ -357,6 +354,30 @@ static float bake_scale(struct slm_convert *c)
                 "%g, not %g",
                 m->name, (double)implied, (double)m->hp.attn_scale);
     return gain;
+}
+
+int slm_model_shell_head(slm_gguf_out *w, slm_model *m, const enum slm_dtype *type,
+                          uint32_t file_type_id, slm_err *err)
+{
+    struct slm_rope_tensor table[2] = {{0}};
+    struct keys k = {.w = w, .m = m, .gain = 1};
+    uint64_t half = (uint64_t)m->hp.rot / 2;
+    put_str(w, "general.architecture", m->hp.family->gguf);
+    put_str(w, "general.type", "model");
+    put_str(w, "general.name", m->name);
+    slm_gguf_out_u32(w, "general.file_type", file_type_id);
+    slm_gguf_out_u32(w, "general.quantization_version", 2);
+    put_sizes(&k);
+    int rc = put_windows(&k, true, err);
+    put_rope(&k);
+    put_str(w, "tokenizer.ggml.model", "none");
+    if (!rc)
+        rc = slm_model_rope_tensors(m, &m->arena, table, err);
+    for (int t = 0; t < 2 && !rc && table[t].name; t++)
+        slm_gguf_out_tensor(w, table[t].name, SLM_F32, &half, 1);
+    for (int i = 0; i < m->n_weights && !rc; i++)
+        declare_one(w, m, i, type[i]);
+    return rc;
 }
 
 int slm_convert_gguf(struct slm_convert *c, const char *path, slm_err *err)

@@ -56,16 +56,20 @@ static int describe(slm_model *m, slm_err *err)
     return rc || (m->types && m->name) ? rc : slm_fail_mem(err, "model", 4096);
 }
 
-int slm_model_open(slm_model **out, slm_runtime *rt, const char *path, const slm_model_opts *o,
-                   slm_err *err)
+static int new_model(slm_model **out, slm_runtime *rt, slm_err *err)
 {
-    static const slm_model_opts none;
-    slm_model *m = slm_zalloc(rt, SLM_MEM_MODEL, sizeof *m);
+    slm_model *m = *out = slm_zalloc(rt, SLM_MEM_MODEL, sizeof *m);
     if (!m)
         return slm_fail_mem(err, "model", sizeof *m);
     m->rt = rt;
     slm_arena_init(&m->arena, rt, SLM_MEM_MODEL);
-    int rc = slm_source_open(&m->src, rt, &m->arena, path, err);
+    return 0;
+}
+
+/* What follows once there is a source; rc: how opening that went. */
+static int finish(slm_model **out, slm_model *m, int rc, const slm_model_opts *o, slm_err *err)
+{
+    static const slm_model_opts none;
     if (!rc)
         rc = read_numbers(m, err);
     if (!rc)
@@ -80,6 +84,26 @@ int slm_model_open(slm_model **out, slm_runtime *rt, const char *path, const slm
         slm_model_close(&m);
     else
         *out = m;
+    return rc;
+}
+
+int slm_model_open(slm_model **out, slm_runtime *rt, const char *path, const slm_model_opts *o,
+                   slm_err *err)
+{
+    slm_model *m;
+    int rc = new_model(&m, rt, err);
+    return rc ? rc : finish(out, m, slm_source_open(&m->src, rt, &m->arena, path, err), o, err);
+}
+
+int slm_model_open_image(slm_model **out, slm_runtime *rt, const char *name, uint8_t *image,
+                         size_t n, const slm_model_opts *o, slm_err *err)
+{
+    slm_model *m;
+    int rc = new_model(&m, rt, err);
+    if (!rc)
+        return finish(out, m, slm_source_image(&m->src, rt, &m->arena, name, image, n, err), o,
+                      err);
+    slm_pages_free(rt, SLM_MEM_MODEL, image, n);
     return rc;
 }
 

@@ -95,6 +95,25 @@ int slm_model_measure_gguf(slm_model *m, const struct slm_gguf_plan *plan, uint6
                            slm_err *err);
 /* Is weight i a matrix that may be rounded (no vector, no router)? */
 bool slm_model_rounds(const slm_model *m, int i);
+/* A model without weights (shell.c): hp with all but its arrays and what follows from the rest;
+ * flags 0 or 1, not -1. Close it as any; nothing can be computed with it. */
+int slm_model_shell(slm_model **out, slm_runtime *rt, const struct slm_hparams *hp, int window,
+                    const char *name, slm_err *err);
+/* Declares a shell's keys and tensors (convert_gguf.c), weight i in type[i]; its rotary tables
+ * come before the weights. */
+int slm_model_shell_head(slm_gguf_out *w, slm_model *m, const enum slm_dtype *type,
+                          uint32_t file_type, slm_err *err);
+/* Those tables, which GGUF keeps as tensors: NULL names behind the last. */
+struct slm_rope_tensor {
+    const char *name;
+    float *v; /* (rot / 2), what each plain frequency is divided by */
+};
+int slm_model_rope_tensors(const slm_model *m, struct slm_arena *a,
+                             struct slm_rope_tensor out[2], slm_err *err);
+/* Opens a GGUF image in memory (slm_pages_alloc's), which becomes the model's, also when this
+ * fails (model.c). */
+int slm_model_open_image(slm_model **out, slm_runtime *rt, const char *name, uint8_t *image,
+                         size_t n, const slm_model_opts *o, slm_err *err);
 
 /* A number that is the same for the same weights and shape: binds session files to a model. */
 uint64_t slm_model_fingerprint(const slm_model *m);

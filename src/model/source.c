@@ -117,17 +117,37 @@ static int open_file(struct slm_source *s, slm_err *err)
                     "%s: not a GGUF file, a Hugging Face folder or a llama2.c .bin", s->path);
 }
 
-int slm_source_open(struct slm_source *s, slm_runtime *rt, struct slm_arena *arena,
-                    const char *path, slm_err *err)
+static int start(struct slm_source *s, slm_runtime *rt, struct slm_arena *arena,
+                 const char *path, slm_err *err)
 {
     memset(s, 0, sizeof *s);
     s->rt = rt;
     s->arena = arena;
     s->prefix = s->head_prefix = "";
     s->path = slm_arena_strdup(arena, path);
-    if (!s->path)
-        return slm_fail_mem(err, "model", strlen(path));
-    int rc = slm_path_is_dir(path) ? open_folder(s, err) : open_file(s, err);
+    return s->path ? 0 : slm_fail_mem(err, "model", strlen(path));
+}
+
+int slm_source_image(struct slm_source *s, slm_runtime *rt, struct slm_arena *arena,
+                     const char *name, uint8_t *image, size_t n, slm_err *err)
+{
+    int rc = start(s, rt, arena, name, err);
+    s->kind = SLM_SOURCE_GGUF;
+    s->image = image;
+    s->image_bytes = n;
+    if (!rc)
+        rc = slm_gguf_open_mem(&s->gguf, rt, image, n, s->path, err);
+    if (rc)
+        slm_source_close(s);
+    return rc;
+}
+
+int slm_source_open(struct slm_source *s, slm_runtime *rt, struct slm_arena *arena,
+                    const char *path, slm_err *err)
+{
+    int rc = start(s, rt, arena, path, err);
+    if (!rc)
+        rc = slm_path_is_dir(path) ? open_folder(s, err) : open_file(s, err);
     if (rc)
         slm_source_close(s);
     return rc;
@@ -143,6 +163,7 @@ void slm_source_close(struct slm_source *s)
     slm_json_free(s->generation);
     slm_json_free(s->tok_config);
     slm_map_close(&s->map);
+    slm_pages_free(s->rt, SLM_MEM_MODEL, s->image, s->image_bytes);
     memset(s, 0, sizeof *s);
 }
 

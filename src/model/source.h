@@ -23,6 +23,8 @@ struct slm_source {
     bool wrapped;         /* config has a text_config: other tensors beside the text model's */
     const char *prefix, *head_prefix; /* of Hugging Face names */
     struct slm_map map;               /* llama2.c */
+    uint8_t *image;                   /* a GGUF file made in memory, or NULL */
+    size_t image_bytes;
     struct slm_tensor_ref *own;       /* llama2.c's tensors under GGUF names */
     size_t n_own;
     int32_t
@@ -31,6 +33,9 @@ struct slm_source {
 
 int slm_source_open(struct slm_source *s, slm_runtime *rt, struct slm_arena *arena,
                     const char *path, slm_err *err);
+/* A GGUF file that lies in memory: the image becomes the source's, also when this fails. */
+int slm_source_image(struct slm_source *s, slm_runtime *rt, struct slm_arena *arena,
+                     const char *name, uint8_t *image, size_t n, slm_err *err);
 void slm_source_close(struct slm_source *s); /* zeroed is fine */
 
 size_t slm_source_count(const struct slm_source *s);

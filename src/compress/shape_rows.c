@@ -1,0 +1,72 @@
+/* The shapes: numbers of public models, as their configurations give them. */
+#include "compress/shape.h"
+
+#define SIZES(n, f, l, d, h, k, c, w, v, x, t, e, b)                                           \
+    .name = n, .family = f, .layers = l, .width = d, .heads = h, .kv_heads = k,                \
+    .head_width = c, .ffn = w, .vocab = v, .context = x, .tied = t, .eps = e, .base = b
+
+/* clang-format off: a table reads by rows */
+const struct slm_shape_row slm_shape_rows[] = {
+    /* name, family, layers, width, heads, kv heads, head width, ffn, vocabulary, context, tied,
+     * epsilon of norms, base of rotation */
+    {SIZES("smollm2-135m", "llama", 30, 576, 9, 3, 64, 1536, 49152, 8192, true, 1e-5f, 1e5f)},
+    {SIZES("smollm2-360m", "llama", 32, 960, 15, 5, 64, 2560, 49152, 8192, true, 1e-5f, 1e5f)},
+    {SIZES("tinyllama-1.1b", "llama", 22, 2048, 32, 4, 64, 5632, 32000, 2048, false, 1e-5f,
+           1e4f)},
+    {SIZES("llama-3.2-1b", "llama", 16, 2048, 32, 8, 64, 8192, 128256, 131072, true, 1e-5f,
+           5e5f),
+     .rope = SLM_ROPE_LLAMA3, .factor = 32, .original = 8192},
+    {SIZES("llama-3.2-3b", "llama", 28, 3072, 24, 8, 128, 8192, 128256, 131072, true, 1e-5f,
+           5e5f),
+     .rope = SLM_ROPE_LLAMA3, .factor = 32, .original = 8192},
+    {SIZES("llama-3.1-8b", "llama", 32, 4096, 32, 8, 128, 14336, 128256, 131072, false, 1e-5f,
+           5e5f),
+     .rope = SLM_ROPE_LLAMA3, .factor = 8, .original = 8192},
+    {SIZES("mistral-7b", "mistral", 32, 4096, 32, 8, 128, 14336, 32768, 32768, false, 1e-5f,
+           1e6f)},
+    {SIZES("mixtral-8x7b", "mixtral", 32, 4096, 32, 8, 128, 14336, 32000, 32768, false, 1e-5f,
+           1e6f),
+     .experts = 8, .experts_used = 2},
+    {SIZES("tinymix-8x1b", "mixtral", 22, 2048, 32, 4, 64, 5632, 32000, 2048, false, 1e-5f,
+           1e4f),
+     .experts = 8, .experts_used = 2},
+    {SIZES("ministral-3-3b", "ministral3", 26, 3072, 32, 8, 128, 9216, 131072, 262144, true,
+           1e-5f, 1e6f),
+     .rope = SLM_ROPE_YARN, .factor = 16, .original = 16384, .temper = 0.1f},
+    {SIZES("ministral-3-8b", "ministral3", 34, 4096, 32, 8, 128, 14336, 131072, 262144, false,
+           1e-5f, 1e6f),
+     .rope = SLM_ROPE_YARN, .factor = 16, .original = 16384, .temper = 0.1f},
+    {SIZES("phi-3-mini", "phi3", 32, 3072, 32, 32, 96, 8192, 32064, 4096, false, 1e-5f, 1e4f),
+     .window = 2047},
+    {SIZES("phi-3.5-mini", "phi3", 32, 3072, 32, 32, 96, 8192, 32064, 131072, false, 1e-5f,
+           1e4f),
+     .window = 262144, .rope = SLM_ROPE_LONG, .original = 4096},
+    {SIZES("qwen2.5-0.5b", "qwen2", 24, 896, 14, 2, 64, 4864, 151936, 32768, true, 1e-6f, 1e6f),
+     .qkv_bias = true},
+    {SIZES("qwen2.5-1.5b", "qwen2", 28, 1536, 12, 2, 128, 8960, 151936, 32768, true, 1e-6f,
+           1e6f),
+     .qkv_bias = true},
+    {SIZES("qwen2.5-3b", "qwen2", 36, 2048, 16, 2, 128, 11008, 151936, 32768, true, 1e-6f,
+           1e6f),
+     .qkv_bias = true},
+    {SIZES("qwen2.5-7b", "qwen2", 28, 3584, 28, 4, 128, 18944, 152064, 32768, false, 1e-6f,
+           1e6f),
+     .qkv_bias = true},
+    {SIZES("qwen3-0.6b", "qwen3", 28, 1024, 16, 8, 128, 3072, 151936, 40960, true, 1e-6f,
+           1e6f)},
+    {SIZES("qwen3-1.7b", "qwen3", 28, 2048, 16, 8, 128, 6144, 151936, 40960, true, 1e-6f,
+           1e6f)},
+    {SIZES("qwen3-4b", "qwen3", 36, 2560, 32, 8, 128, 9728, 151936, 40960, true, 1e-6f, 1e6f)},
+    {SIZES("gemma-2-2b", "gemma2", 26, 2304, 8, 4, 256, 9216, 256000, 8192, true, 1e-6f, 1e4f),
+     .window = 4096, .attn_cap = 50, .final_cap = 30},
+    {SIZES("gemma-3-1b", "gemma3", 26, 1152, 4, 1, 256, 6912, 262144, 32768, true, 1e-6f, 1e6f),
+     .window = 512, .local_base = 1e4f},
+    {SIZES("gemma-3-4b", "gemma3", 34, 2560, 8, 4, 256, 10240, 262208, 131072, true, 1e-6f,
+           1e6f),
+     .window = 1024, .rope = SLM_ROPE_LINEAR, .factor = 8, .local_base = 1e4f},
+    {SIZES("stablelm-2-1.6b", "stablelm", 24, 2048, 32, 32, 64, 5632, 100352, 4096, false,
+           1e-5f, 1e4f),
+     .rot_share = 0.25f, .qkv_bias = true},
+};
+/* clang-format on */
+const int slm_shape_row_count = sizeof slm_shape_rows / sizeof *slm_shape_rows;
