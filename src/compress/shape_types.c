@@ -14,7 +14,7 @@ int slm_shape_types(const slm_model *m, const char *name, enum slm_dtype *type,
         type[i] = SLM_F32;
         if (slm_model_rounds(m, i))
             type[i] = slm_mix_fallback(
-                mix ? slm_mix_choose(mix, m, i, true) : (enum slm_dtype)t, m->weight[i].cols);
+                mix ? slm_mix_choose(mix, m, i, false) : (enum slm_dtype)t, m->weight[i].cols);
     }
     *file_type = mix ? mix->file_type : slm_mix_file_type((enum slm_dtype)t);
     return 0;
