@@ -35,6 +35,7 @@ void slm_kern_fill_avx512(struct slm_kern *k);
 void slm_kern_fill_fast_avx512vnni(struct slm_kern *k);
 void slm_kern_fill_one_avx512vbmi(struct slm_kern *k);
 void slm_kern_fill_avx512bf16(struct slm_kern *k);
+void slm_kern_fill_amx(struct slm_kern *k);
 void slm_kern_fill_neon(struct slm_kern *k);
 void slm_kern_fill_quantize_neon(struct slm_kern *k);
 void slm_kern_fill_fast_neon(struct slm_kern *k);

@@ -41,6 +41,27 @@ struct slm_rows {
     size_t k;
 };
 
+/* Many rows of activations at a time, in bfloat16 whatever the weights' type: out[i * ldo + j] =
+ * sum over k of x[i][k] * w[j][k], with weights rounded to bfloat16. w is rows ws bytes apart,
+ * or, with `packed`, kern->packed[type]'s matrix from its row j0 on (a multiple of nr). */
+struct slm_prompt {
+    float *out;
+    size_t ldo;
+    const void *x;
+    size_t xs;
+    int nx;
+    const void *w;
+    size_t ws;
+    int nw;
+    size_t k;
+    bool packed;
+    int j0;
+    void *scratch; /* SLM_PROMPT_SCRATCH bytes, 64-byte aligned, of the calling thread */
+};
+/* A panel of weights that leaves room in a second cache of 2 MiB, and odds and ends. */
+#define SLM_PROMPT_PANEL ((size_t)1 << 20)
+#define SLM_PROMPT_SCRATCH (SLM_PROMPT_PANEL + ((size_t)16 << 10))
+
 struct slm_kern {
 #define KERN(ret, name, args) ret(*name) args;
 #define KERN_DT(ret, name, args) ret(*name[SLM_DTYPE_COUNT]) args;

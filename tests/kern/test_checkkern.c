@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "kern/amx_trap.h"
 #include "kernels/fast.h"
 #include "kernels/kernels.h"
 
@@ -310,6 +311,8 @@ static void check_mul_fast(struct checker *c, enum slm_dtype t)
 {
     check_product(c, t, slm_dtypes[t].partner, c->gen->mul_fast[t], c->k->mul_fast[t]);
 }
+
+#include "kern/check_prompt.h"
 
 static void check_packed(struct checker *c, enum slm_dtype t)
 {
@@ -778,6 +781,7 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "--bench") == 0)
         return bench(argc > 2 ? argv[2] : NULL, argc > 3 ? argv[3] : NULL,
                      argc > 4 ? atoi(argv[4]) : 0);
+    bool amx_told = cpu.has >> SLM_CPU_AMX & 1u, amx_done = amx_trap_install(&cpu);
     size_t n = list_cases(&cpu), good = 0;
     for (size_t i = 0; i < n; i++)
         good += run_case(&cases[i]);
@@ -785,6 +789,8 @@ int main(int argc, char **argv)
     for (int l = 0; l < SLM_CPU_COUNT; l++)
         if (cpu.has >> l & 1u)
             printf(" %s", slm_cpu_level_name((enum slm_cpu_level)l));
+    if (amx_done && !amx_told)
+        printf(" (by traps)");
     printf("\n%zu passed, %zu failed\n", good, n - good);
     return good == n ? 0 : 1;
 }
