@@ -24,6 +24,7 @@ enum slm_cpu_level {
 struct slm_cpu {
     uint32_t has;           /* bit per level: the CPU and the system have it */
     enum slm_cpu_level top; /* highest level to be used, after the cap */
+    uint32_t slow;          /* bit per level: measured slower here than what is below it */
     int cores;
     char name[64];
     bool amd;  /* quirks are told by the maker */

@@ -57,8 +57,8 @@ void slm_kern_fill(struct slm_kern *k, const struct slm_cpu *cpu, enum slm_cpu_l
 #endif
     };
     for (size_t i = 0; i < sizeof rungs / sizeof *rungs; i++)
-        if (rungs[i].level <= top &&
-            (rungs[i].level == SLM_CPU_GENERIC || (cpu->has >> rungs[i].level & 1u)))
+        if (rungs[i].level <= top && (rungs[i].level == SLM_CPU_GENERIC ||
+                                      (cpu->has & ~cpu->slow) >> rungs[i].level & 1u))
             rungs[i].fill(k);
 #if defined(__x86_64__)
     if (cpu->vbmi && top >= SLM_CPU_AVX512VNNI && (cpu->has >> SLM_CPU_AVX512VNNI & 1u))

@@ -72,8 +72,13 @@ struct slm_kern {
     struct slm_one one[SLM_DTYPE_COUNT];
 };
 
-/* Fills the table for the CPU's levels up to `top` (generic first, then each rung the CPU has).
- */
+/* Fills the table for the CPU's levels up to `top` (generic first, then each rung that the CPU has
+ * and that is not slow on it). */
 void slm_kern_fill(struct slm_kern *k, const struct slm_cpu *cpu, enum slm_cpu_level top);
+
+/* Fills rt->kern for rt->cpu up to its top, without a rung that is slow on this CPU unless `cap`
+ * (NULL: none) names it, and without AMX where its products are wrong, which then leaves
+ * rt->cpu too. SLM_E_NOMEM. */
+int slm_kern_settle(slm_runtime *rt, const char *cap, slm_err *err);
 
 #endif

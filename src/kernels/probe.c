@@ -34,7 +34,7 @@ static double f32_generic(long loops, double *sink)
     return (double)loops * 32;
 }
 
-static void fill(struct slm_probe *p, const struct slm_cpu *cpu)
+void slm_probe_fill(struct slm_probe *p, const struct slm_cpu *cpu)
 {
     static const struct {
         enum slm_cpu_level level;
@@ -150,7 +150,7 @@ int slm_bench_bandwidth(slm_runtime *rt, double *gbs, slm_err *err)
 {
     struct slm_probe p;
     slm_bench_peaks out;
-    fill(&p, &rt->cpu);
+    slm_probe_fill(&p, &rt->cpu);
     int code = bandwidth(rt, &p, &out, err);
     if (!code)
         *gbs = out.read_gbs;
@@ -161,7 +161,7 @@ int slm_bench_machine(slm_runtime *rt, slm_bench_peaks *out, slm_err *err)
 {
     struct slm_probe p;
     memset(out, 0, sizeof *out);
-    fill(&p, &rt->cpu);
+    slm_probe_fill(&p, &rt->cpu);
     int code = bandwidth(rt, &p, out, err);
     if (code)
         return code;

@@ -18,6 +18,9 @@ struct slm_probe {
     double (*amx_int8)(long loops, double *sink);
 };
 
+/* The probes of the CPU's levels up to its top. */
+void slm_probe_fill(struct slm_probe *p, const struct slm_cpu *cpu);
+
 void slm_probe_fill_avx2(struct slm_probe *p);
 void slm_probe_fill_avxvnni(struct slm_probe *p);
 void slm_probe_fill_avx512(struct slm_probe *p);

@@ -31,7 +31,11 @@ int slm_runtime_open(slm_runtime **out, const slm_runtime_opts *opts, slm_err *e
         slm_runtime_close(&rt);
         return slm_fail_mem(err, "kernel table", sizeof *rt->kern);
     }
-    slm_kern_fill(rt->kern, &rt->cpu, rt->cpu.top);
+    rc = slm_kern_settle(rt, o.cpu, err);
+    if (rc) {
+        slm_runtime_close(&rt);
+        return rc;
+    }
     *out = rt;
     return 0;
 }
