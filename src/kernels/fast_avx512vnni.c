@@ -40,6 +40,7 @@ FOLD void x_sums(int *sums, const int8_t *x, size_t step, int n)
     _mm256_storeu_si256((__m256i *)(void *)sums, _mm256_add_epi32(lo, hi));
 }
 
+#define IQ_SINGLES "kernels/fast_iq_avx512vnni.h"
 #include "kernels/fast_body.h"
 
 void slm_kern_fill_fast_avx512vnni(struct slm_kern *k) { fill_fast(k); }

@@ -536,6 +536,10 @@ static void pack_rows(uint8_t *out, const struct pack_from *c)
                type_##id.bytes;                                                                \
     }
 
+#ifdef IQ_SINGLES
+#include IQ_SINGLES
+#endif
+
 /* type, unpack, block, group; how much too large the weights are unpacked, minima */
 #define FAST_TYPES(X)                                                                          \
     X(Q4_0, un_q4_0, block_q4_0, q8_0, .off = 8)                                               \

@@ -297,14 +297,27 @@ FOLD void un_tq1_0(struct sink *k, const struct rows *r, size_t at, int mode)
     emit_trits(k, 60, get4(r, at + 48, mode), 4, 1, mode);
 }
 
+/* Groups that are big and pairs, but for a single row of activations, where an instruction set
+ * may have a better way (IQ_SINGLES, a file). */
+#define OF_iq OF_big
+#define OF_iq16 OF_pairs
+#define tiles_iq tiles_big
+#define tiles_iq16 tiles_pairs
+#define tiles2_iq tiles2_big
+#define tiles2_iq16 tiles2_pairs
+#ifndef IQ_SINGLES
+#define SINGLE_iq SINGLE_big
+#define SINGLE_iq16 SINGLE_pairs
+#endif
+
 /* As FAST_TYPES. */
 #define FAST_TYPES_IQ(X)                                                                       \
-    X(IQ2_XXS, un_iq2_xxs, block_iq2_xxs, big, .off = 43)                                      \
-    X(IQ2_XS, un_iq2_xs, block_iq2_xs, pairs, .off = 43)                                       \
-    X(IQ2_S, un_iq2_s, block_iq2_s, pairs, .off = 43)                                          \
-    X(IQ3_XXS, un_iq3_xxs, block_iq3_xxs, big, .off = 62)                                      \
-    X(IQ3_S, un_iq3_s, block_iq3_s, big, .off = 15)                                            \
-    X(IQ1_S, un_iq1_s, block_iq1_s, big, .off = 9)                                             \
-    X(IQ1_M, un_iq1_m, block_iq1_m, pairs, .off = 9)                                           \
+    X(IQ2_XXS, un_iq2_xxs, block_iq2_xxs, iq, .off = 43)                                       \
+    X(IQ2_XS, un_iq2_xs, block_iq2_xs, iq16, .off = 43)                                        \
+    X(IQ2_S, un_iq2_s, block_iq2_s, iq16, .off = 43)                                           \
+    X(IQ3_XXS, un_iq3_xxs, block_iq3_xxs, iq, .off = 62)                                       \
+    X(IQ3_S, un_iq3_s, block_iq3_s, iq, .off = 15)                                             \
+    X(IQ1_S, un_iq1_s, block_iq1_s, big, .off = 9)                                              \
+    X(IQ1_M, un_iq1_m, block_iq1_m, pairs, .off = 9)                                            \
     X(TQ1_0, un_tq1_0, block_tq1_0, big, .off = 1)                                             \
     X(TQ2_0, un_tq2_0, block_tq2_0, big, .off = 1)

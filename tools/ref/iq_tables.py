@@ -20,7 +20,7 @@ print("/* Codebooks of the IQ types, facts of the format; written by tools/ref/i
 
 
 def table(kind, name, suffix, digits, values):
-    print("const %s slm_%s_%s[%d] = {" % (kind, name, suffix, len(values)))
+    print("_Alignas(64) const %s slm_%s_%s[%d] = {" % (kind, name, suffix, len(values)))
     print(textwrap.fill(", ".join("0x%0*x" % (digits, v) for v in values), 94, initial_indent="    ",
                         subsequent_indent="    "))
     print("};")
