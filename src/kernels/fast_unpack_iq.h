@@ -317,7 +317,7 @@ FOLD void un_tq1_0(struct sink *k, const struct rows *r, size_t at, int mode)
     X(IQ2_S, un_iq2_s, block_iq2_s, iq16, .off = 43)                                           \
     X(IQ3_XXS, un_iq3_xxs, block_iq3_xxs, iq, .off = 62)                                       \
     X(IQ3_S, un_iq3_s, block_iq3_s, iq, .off = 15)                                             \
-    X(IQ1_S, un_iq1_s, block_iq1_s, big, .off = 9)                                              \
-    X(IQ1_M, un_iq1_m, block_iq1_m, pairs, .off = 9)                                            \
+    X(IQ1_S, un_iq1_s, block_iq1_s, big, .off = 9)                                             \
+    X(IQ1_M, un_iq1_m, block_iq1_m, pairs, .off = 9)                                           \
     X(TQ1_0, un_tq1_0, block_tq1_0, big, .off = 1)                                             \
     X(TQ2_0, un_tq2_0, block_tq2_0, big, .off = 1)
