@@ -8,10 +8,10 @@
 
 struct args {
     struct slm_cli_common common;
-    const char *type, *imatrix, *output_type, *embedding_type, *size;
+    const char *type, *imatrix, *output_type, *embedding_type, *size, *method, *calibration;
     float bpw;
     struct slm_cli_list keep;
-    int pure, dry, requantize, no_imatrix;
+    int pure, dry, requantize, no_imatrix, chunks;
 };
 
 #define F(field) offsetof(struct args, field)
@@ -32,6 +32,12 @@ static const struct slm_cli_opt opts[] = {
     SLM_CLI_VALUE(OPT_TEXT, 0, "output-type", F(output_type), "TYPE", "of the output matrix"),
     SLM_CLI_VALUE(OPT_TEXT, 0, "embedding-type", F(embedding_type), "TYPE",
                   "of the token embedding"),
+    SLM_CLI_CHOICE(0, "method", F(method), "nearest gptq",
+                   "how numbers are rounded: nearest, or gptq: by second derivatives of the "
+                   "calibration text, slower and closer (default: nearest)"),
+    SLM_CLI_VALUE(OPT_FILE, 0, "calibration", F(calibration), "TEXT", "the text for that"),
+    SLM_CLI_INT(0, "chunks", F(chunks), "N", 0, 1 << 30,
+                "only the first N chunks of 512 tokens of it; 0: all (default: 0)"),
     SLM_CLI_FLAG(0, "pure", F(pure), "every matrix the type itself, no mix"),
     SLM_CLI_FLAG(0, "dry-run", F(dry),
                  "show types and sizes, write nothing (OUT may be left out)"),
@@ -153,6 +159,34 @@ static int open_plan(struct slm_cli *c, const struct args *a, slm_quant **q, slm
     return code;
 }
 
+/* Rounding by second derivatives, before anything is written. */
+static int round_second(struct slm_cli *c, const struct args *a, slm_quant *q, slm_err *err)
+{
+    struct slm_cli_progress bar;
+    struct slm_cli_buf text = {0};
+    slm_ids ids = {0};
+    slm_quant_second_opts o;
+    double t = slm_cli_seconds();
+    int code = slm_cli_read(&text, a->calibration, err);
+    if (!code)
+        code = slm_cli_encode(slm_quant_model(q), text.s, text.n, SLM_ENCODE_AFFIXES, &ids, err);
+    slm_quant_second_opts_init(&o);
+    o.ids = ids.data;
+    o.n = ids.len;
+    o.chunks = a->chunks;
+    o.progress = slm_cli_progress_step;
+    o.progress_arg = &bar;
+    slm_cli_progress_start(&bar, c, "round", "ppm");
+    if (!code)
+        code = slm_quant_second(q, &o, err);
+    slm_cli_progress_end(&bar);
+    if (!code)
+        slm_cli_say(c, "rounded by %s in %.2f s", a->calibration, slm_cli_seconds() - t);
+    slm_cli_buf_free(&text);
+    slm_ids_release(&ids);
+    return code;
+}
+
 static int write_plan(struct slm_cli *c, slm_quant *q, const char *out, slm_err *err)
 {
     struct slm_cli_progress bar;
@@ -178,6 +212,11 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     const char *out = c->words.n > 1 ? c->words.v[1] : NULL;
     slm_quant *q = NULL;
     slm_quant_info info;
+    bool second = a->method && !strcmp(a->method, "gptq");
+    if (second != (a->calibration != NULL))
+        return slm_cli_fail(err, SLM_E_ARG, "--method gptq and --calibration TEXT go together");
+    if (a->chunks && !second)
+        return slm_cli_fail(err, SLM_E_ARG, "--chunks goes with --method gptq");
     if (!out && !a->dry)
         return slm_cli_fail(err, SLM_E_ARG, "the file to write is missing");
     size_t n = out ? strlen(out) : 0;
@@ -187,6 +226,8 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     slm_cli_catch_interrupt();
     if (!code)
         code = open_plan(c, a, &q, err);
+    if (!code && !a->dry && second)
+        code = round_second(c, a, q, err);
     if (!code && !a->dry)
         code = write_plan(c, q, out, err);
     if (!code && a->dry && out)

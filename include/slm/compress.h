@@ -97,6 +97,8 @@ SLM_API void slm_quant_opts_init(slm_quant_opts *o);
 SLM_API int slm_quant_open(slm_quant **out, slm_runtime *rt, const char *in,
                            const slm_quant_opts *o, slm_err *err);
 SLM_API void slm_quant_close(slm_quant **q);
+/* The model that it was opened on; borrowed until q is closed. */
+SLM_API const slm_model *slm_quant_model(const slm_quant *q);
 
 /* Chooses types anew so that the file stays within a budget and the sum over the tensors of
  * sensitivity times relative error is least. Tensors whose types were asked for keep them. */
@@ -111,6 +113,25 @@ typedef struct slm_quant_target {
 /* Errors: SLM_E_ARG (impossible: the message tells the least), SLM_E_NUMERIC, SLM_E_CANCELLED.
  */
 SLM_API int slm_quant_fit(slm_quant *q, const slm_quant_target *t, slm_err *err);
+
+/* Rounds the plan's matrices by second derivatives of a text, in place of each number to its
+ * nearest: "GPTQ" (Frantar et al., arXiv 2210.17323) with the scales searched anew for every
+ * block, layer by layer on inputs from the layers rounded before. The file has the same bytes in
+ * number and the model diverges less. Matrices of types without codes of single numbers (iq1 to
+ * iq3, tq1_0) are left to slm_quant_write. Keeps the rounded matrices in memory until q is
+ * closed. Errors: SLM_E_ARG (less than one chunk, an id out of range), SLM_E_NUMERIC (inputs
+ * that are not finite), SLM_E_CANCELLED, SLM_E_NOMEM. */
+typedef struct slm_quant_second_opts {
+    const int32_t *ids; /* the text */
+    size_t n;
+    int context, chunks;       /* as in slm_imatrix_opts */
+    double damp;               /* of the mean diagonal, added to the diagonal; 0: 0.01 */
+    uint64_t memory;           /* bytes of moments at once; 0: one layer's */
+    slm_progress_fn *progress; /* in millionths of the work */
+    void *progress_arg;
+} slm_quant_second_opts;
+SLM_API void slm_quant_second_opts_init(slm_quant_second_opts *o);
+SLM_API int slm_quant_second(slm_quant *q, const slm_quant_second_opts *o, slm_err *err);
 
 typedef struct slm_quant_info {
     const char *type;    /* the mix's name, "auto" */

@@ -332,8 +332,10 @@ void slm_quant_close(slm_quant **pq)
     slm_quant *q = pq ? *pq : NULL;
     if (!q)
         return;
-    for (int i = 0; q->row && i < q->m->n_weights; i++)
+    for (int i = 0; q->row && i < q->m->n_weights; i++) {
         slm_free(q->rt, q->row[i].weight);
+        slm_free(q->rt, q->row[i].ready);
+    }
     slm_free(q->rt, q->row);
     slm_free(q->rt, q->type);
     slm_free(q->rt, q->imatrix_path);
@@ -342,3 +344,5 @@ void slm_quant_close(slm_quant **pq)
     slm_free(q->rt, q);
     *pq = NULL;
 }
+
+const slm_model *slm_quant_model(const slm_quant *q) { return q->m; }

@@ -13,6 +13,7 @@ struct slm_quant_row {
     int wanted;  /* the type that its rows did not allow, -1: none */
     uint64_t bytes;
     float *weight;      /* (parts, cols) importances; NULL: none */
+    uint8_t *ready;     /* (parts, rows) rounded already; NULL: not */
     double rmse, error; /* NAN before writing */
 };
 

@@ -52,7 +52,11 @@ static void round_rows(void *arg, int ith, const struct slm_rounding *r, void *o
             flag(&w->bad, at);
             continue;
         }
-        slm_quant_round(q->rt->kern, t, to, from, imp, cols);
+        int own = r->part * weight->rows + slm_model_gguf_row(q->m, r->weight, r->row + i);
+        if (q->row[r->weight].ready)
+            memcpy(to, q->row[r->weight].ready + (size_t)own * bytes, bytes);
+        else
+            slm_quant_round(q->rt->kern, t, to, from, imp, cols);
         q->rt->kern->to_f32[t](back, to, cols);
         if (!all_finite(back, cols))
             flag(&w->wide, at);

@@ -2,6 +2,7 @@
  * converted either; then written row by row in the other dialect, converted on all threads. */
 #include "model/convert.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "kernels/kernels.h"
@@ -64,6 +65,20 @@ static const uint8_t *source_row(const struct job *j, int r)
         k = j->c->pairs ? slm_row_in_halves(m->hp.head_width, k)
                         : slm_row_in_pairs(m->hp.head_width, k);
     return j->w->part[part] + (size_t)k * j->w->stride;
+}
+
+int slm_model_gguf_row(const slm_model *m, int i, int r)
+{
+    const struct slm_slot_row *row = m->row[i];
+    bool pairs = m->hp.family->gguf_pairs;
+    float implied = slm_hparams_gguf_scale(&m->hp);
+    bool query = row->slot == SLM_W_Q || row->slot == SLM_W_QKV;
+    if (fabsf(m->hp.attn_scale / implied - 1) > 1e-6f && query) /* it may be baked in */
+        return -1;
+    if (row->pairs == SLM_DIM_1 || row->rows == SLM_DIM_1 || pairs == m->hp.pairs)
+        return r;
+    return pairs ? slm_row_in_halves(m->hp.head_width, r)
+                 : slm_row_in_pairs(m->hp.head_width, r);
 }
 
 static bool gains(const struct job *j)

@@ -114,6 +114,9 @@ int slm_model_rope_tensors(const slm_model *m, struct slm_arena *a,
  * fails (model.c). */
 int slm_model_open_image(slm_model **out, slm_runtime *rt, const char *name, uint8_t *image,
                          size_t n, const slm_model_opts *o, slm_err *err);
+/* Which of the model's rows becomes row r of a part of weight i in a GGUF file; -1 when it is
+ * not written as it is, but multiplied by something. */
+int slm_model_gguf_row(const slm_model *m, int i, int r);
 
 /* A number that is the same for the same weights and shape: binds session files to a model. */
 uint64_t slm_model_fingerprint(const slm_model *m);
