@@ -169,7 +169,8 @@ static int round_second(struct slm_cli *c, const struct args *a, slm_quant *q, s
     double t = slm_cli_seconds();
     int code = slm_cli_read(&text, a->calibration, err);
     if (!code)
-        code = slm_cli_encode(slm_quant_model(q), text.s, text.n, SLM_ENCODE_AFFIXES, &ids, err);
+        code =
+            slm_cli_encode(slm_quant_model(q), text.s, text.n, SLM_ENCODE_AFFIXES, &ids, err);
     slm_quant_second_opts_init(&o);
     o.ids = ids.data;
     o.n = ids.len;

@@ -116,9 +116,9 @@ SLM_API int slm_quant_fit(slm_quant *q, const slm_quant_target *t, slm_err *err)
 
 /* Rounds the plan's matrices by second derivatives of a text, in place of each number to its
  * nearest: "GPTQ" (Frantar et al., arXiv 2210.17323) with the scales searched anew for every
- * block, layer by layer on inputs from the layers rounded before. The file has the same bytes in
- * number and the model diverges less. Matrices of types without codes of single numbers (iq1 to
- * iq3, tq1_0) are left to slm_quant_write. Keeps the rounded matrices in memory until q is
+ * block, layer by layer on inputs from the layers rounded before. The file has the same bytes
+ * in number and the model diverges less. Matrices of types without codes of single numbers (iq1
+ * to iq3, tq1_0) are left to slm_quant_write. Keeps the rounded matrices in memory until q is
  * closed. Errors: SLM_E_ARG (less than one chunk, an id out of range), SLM_E_NUMERIC (inputs
  * that are not finite), SLM_E_CANCELLED, SLM_E_NOMEM. */
 typedef struct slm_quant_second_opts {

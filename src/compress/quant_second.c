@@ -80,7 +80,8 @@ static int run_text(struct second *s, struct slm_hessian *g, int l1, bool output
             rc = step(s, work, err);
     }
     slm_watch_close(&w);
-    slm_hessian_end(g);
+    if (!rc)
+        slm_hessian_end(g);
     return rc;
 }
 
@@ -290,10 +291,11 @@ int slm_quant_second(slm_quant *q, const slm_quant_second_opts *o, slm_err *err)
     s.kept = slm_alloc_n(q->rt, SLM_MEM_USER, n, sizeof *s.kept);
     s.wanted = slm_alloc_n(q->rt, SLM_MEM_USER, n, sizeof *s.wanted);
     s.piece = slm_alloc_n(q->rt, SLM_MEM_USER, (size_t)s.context, sizeof *s.piece);
+    if (s.kept)
+        memcpy(s.kept, q->m->weight, n * sizeof *s.kept);
     if (!s.kept || !s.wanted || !s.piece)
         rc = slm_fail_mem(err, "rounding", n * sizeof *s.kept);
     if (!rc) {
-        memcpy(s.kept, q->m->weight, n * sizeof *s.kept);
         estimate(&s);
         rc = do_output(&s, err);
     }

@@ -150,8 +150,8 @@ static void test_feedback(void **state)
 {
     (void)state;
     enum { N = 512, ROWS = 37 };
-    static const enum slm_dtype types[] = {SLM_Q4_0, SLM_Q4_1, SLM_Q5_1, SLM_Q8_0,
-                                           SLM_Q2_K, SLM_Q3_K, SLM_Q4_K, SLM_Q6_K,
+    static const enum slm_dtype types[] = {SLM_Q4_0,   SLM_Q4_1,  SLM_Q5_1, SLM_Q8_0,
+                                           SLM_Q2_K,   SLM_Q3_K,  SLM_Q4_K, SLM_Q6_K,
                                            SLM_IQ4_NL, SLM_IQ4_XS};
     float *h = moments(N, 2 * N), *f = malloc((size_t)N * N * sizeof *f),
           *w = malloc((size_t)N * ROWS * sizeof *w);
