@@ -5,9 +5,11 @@
 
 #include <string.h>
 
-#define TILE_ROWS                                                                              \
-    32 /* an expert's products pass through a tile before they go to their rows                \
-        */
+/* An expert's products pass through a tile before they go to their rows. Kernels for prompts
+ * want all rows at once, and as many columns as the tile has room for. */
+#define TILE_ROWS 32
+#define PROMPT_ROWS 4096
+#define PROMPT_TILE (32 * PROMPT_ROWS)
 
 /* experts a token; output rows that share an input row; where a row's form is */
 enum { I_CHOSEN, I_FAN, I_FORM };
@@ -58,6 +60,9 @@ slm_val slm_emit_linear_expert(slm_prog *p, slm_val x, slm_val sel, const struct
     size_t lists = slm_round(((size_t)w->parts + 2 + rows) * sizeof(int), 64);
     slm_emit_scratch(p, lists + rows * p->value[cast >= 0 ? cast : x].row_bytes,
                      TILE_ROWS * COLS * sizeof(float));
+    size_t scratch = slm_product_scratch(p, w);
+    if (scratch)
+        slm_emit_scratch(p, 0, scratch + PROMPT_TILE * sizeof(float));
     if (p->o.train)
         slm_emit_scratch(p, 0, SLM_BACK_SCRATCH);
     return out;
@@ -98,22 +103,37 @@ static void group(const slm_prog *p, const struct node *n, const struct groups *
         g->row[g->first[expert_of(p, n, i) + 1]++] = i;
 }
 
+/* Rows and columns of the tile for an expert that got `rows` rows: bits do not depend on it. */
+static void tile_shape(bool prompt, int rows, int *most, int *cols)
+{
+    *most = prompt ? PROMPT_ROWS : TILE_ROWS;
+    *cols = COLS;
+    if (prompt && rows < PROMPT_ROWS)
+        *cols = PROMPT_TILE / (rows < 32 ? 32 : rows) / 32 * 32;
+    else if (prompt)
+        *cols = 32;
+}
+
 static void one_expert(slm_prog *p, const struct node *n, const struct slm_acts *x,
-                       const int *row, struct slm_product m, float *tile)
+                       const int *row, struct slm_product m)
 {
     struct slm_acts part = *x;
-    for (int r = 0; r < x->rows; r += TILE_ROWS) {
-        part.rows = x->rows - r < TILE_ROWS ? x->rows - r : TILE_ROWS;
+    size_t scratch = x->cast ? slm_product_scratch(p, m.w) : 0;
+    float *tile = (float *)(void *)((uint8_t *)x->scratch + scratch);
+    int most, cols;
+    tile_shape(scratch > 0, x->rows, &most, &cols);
+    for (int r = 0; r < x->rows; r += most) {
+        part.rows = x->rows - r < most ? x->rows - r : most;
         part.data = (const uint8_t *)x->data + (size_t)r * x->stride;
-        for (int c = 0; c < m.nw; c += COLS) {
+        for (int c = 0; c < m.nw; c += cols) {
             struct slm_product t = m;
             t.j0 = m.j0 + c;
-            t.nw = m.nw - c < COLS ? m.nw - c : COLS;
+            t.nw = m.nw - c < cols ? m.nw - c : cols;
             t.out = tile;
-            t.ldo = COLS;
+            t.ldo = (size_t)cols;
             slm_product_run(p, &t, &part);
             for (int i = 0; i < part.rows; i++)
-                memcpy(slm_row(p, n->out, row[r + i]) + t.j0, tile + i * COLS,
+                memcpy(slm_row(p, n->out, row[r + i]) + t.j0, tile + (size_t)i * t.ldo,
                        (size_t)t.nw * sizeof *tile);
         }
     }
@@ -138,14 +158,15 @@ void slm_op_expert_fwd(slm_prog *p, const struct node *n, const struct slm_run *
     slm_split((size_t)n->w->rows, 16, ith, nth, &lo, &hi);
     for (int e = 0; e < n->w->parts; e++) {
         int from = g.first[e], m = g.first[e + 1] - from;
-        struct slm_acts acts = {g.x + (size_t)from * x.stride, x.stride, m, x.cast, 0};
+        struct slm_acts acts = {g.x + (size_t)from * x.stride, x.stride, m, x.cast, 0,
+                                slm_scratch_of(p, ith)};
         if (m == 1) { /* as in decoding: where it is, with its form if it has one */
             acts.data =
                 (const uint8_t *)x.data + (size_t)(g.row[from] / n->i[I_FAN]) * x.stride;
             acts.form = slm_value_rows(p, n->in[0], run) <= SLM_FORM_ROWS ? n->i[I_FORM] : 0;
         }
         struct slm_product prod = {n->w, e, (int)lo, (int)(hi - lo), NULL, 0};
-        one_expert(p, n, &acts, g.row + from, prod, slm_scratch_of(p, ith));
+        one_expert(p, n, &acts, g.row + from, prod);
     }
 }
 

@@ -7,14 +7,27 @@ enum { L_FORM }; /* node.i: where a row's form is, slm_emit_form */
 
 #define TILE_ROWS 16 /* low-rank additions go through a tile on the stack */
 #define PIECE 64     /* columns that a thread takes at least */
-#define PANEL 64     /* weight rows that a block of activations meets before the next ones */
+#define PROMPT_PIECE 128
+#define PANEL 64 /* weight rows that a block of activations meets before the next ones */
 #define ACTS_BYTES                                                                             \
     ((size_t)256 << 10) /* a block of activations: it stays in the second cache */
 
+/* Has this CPU products of its own for w in prompts? Then x is cast to bfloat16. */
+static bool by_prompt(const slm_prog *p, const struct slm_weight *w)
+{
+    return p->o.fast && p->o.phase == SLM_PHASE_PROMPT && p->kern->mul_prompt[w->type];
+}
+
+size_t slm_product_scratch(const slm_prog *p, const struct slm_weight *w)
+{
+    return by_prompt(p, w) ? SLM_PROMPT_SCRATCH : 0;
+}
+
 slm_val slm_emit_cast(slm_prog *p, slm_val x, const struct slm_weight *w)
 {
-    enum slm_dtype partner = slm_dtypes[w->type].partner;
-    if (!p->o.fast || partner == SLM_F32 || !p->kern->mul_fast[w->type] ||
+    bool prompt = by_prompt(p, w);
+    enum slm_dtype partner = prompt ? SLM_BF16 : slm_dtypes[w->type].partner;
+    if (!p->o.fast || partner == SLM_F32 || !(prompt || p->kern->mul_fast[w->type]) ||
         !p->kern->from_f32[partner] || w->cols % slm_dtypes[partner].block)
         return -1;
     for (size_t i = p->n_nodes; i-- > 0;) {
@@ -23,6 +36,9 @@ slm_val slm_emit_cast(slm_prog *p, slm_val x, const struct slm_weight *w)
             return n->out;
     }
     slm_val out = slm_value_new(p, x, w->cols, partner);
+    if (prompt &&
+        out >= 0) /* an odd number of cache lines: rows of a tile fall into all sets */
+        p->value[out].row_bytes |= 64;
     slm_node_new(p, OP_cast, out, x, -1);
     return out;
 }
@@ -82,7 +98,7 @@ void slm_op_cast_fwd(slm_prog *p, const struct node *n, const struct slm_run *ru
 struct slm_acts slm_acts_of(const slm_prog *p, slm_val x, slm_val cast, int rows)
 {
     const struct value *v = &p->value[cast >= 0 ? cast : x];
-    return (struct slm_acts){v->data, v->row_bytes, rows, cast >= 0, 0};
+    return (struct slm_acts){v->data, v->row_bytes, rows, cast >= 0, 0, NULL};
 }
 
 bool slm_product_take(atomic_int *ticket, int columns, size_t grain, int nth, int *lo, int *hi)
@@ -104,6 +120,8 @@ bool slm_product_take(atomic_int *ticket, int columns, size_t grain, int nth, in
 size_t slm_product_grain(const slm_prog *p, const struct slm_weight *w, bool cast)
 {
     size_t nr = cast && w->packed ? (size_t)p->kern->packed[w->type].nr : 1;
+    if (cast && by_prompt(p, w)) /* activations are read again for so many columns */
+        return PROMPT_PIECE;
     return nr > 16 || 16 % nr ? 16 * nr : 16;
 }
 
@@ -125,8 +143,32 @@ static void multiply(const slm_prog *p, const struct slm_product *m, const struc
                                     slm_weight_row(w, m->part, m->j0), w->stride, m->nw, k);
 }
 
+static void multiply_prompt(const slm_prog *p, const struct slm_product *m,
+                            const struct slm_acts *x)
+{
+    const struct slm_weight *w = m->w;
+    bool packed = w->packed && w->parts == 1;
+    struct slm_prompt all = {.out = m->out,
+                             .ldo = m->ldo,
+                             .x = x->data,
+                             .xs = x->stride,
+                             .nx = x->rows,
+                             .w = packed ? w->packed : slm_weight_row(w, m->part, m->j0),
+                             .ws = w->stride,
+                             .nw = m->nw,
+                             .k = (size_t)w->cols,
+                             .packed = packed,
+                             .j0 = m->j0,
+                             .scratch = x->scratch};
+    p->kern->mul_prompt[w->type](&all);
+}
+
 void slm_product_run(const slm_prog *p, const struct slm_product *m, const struct slm_acts *x)
 {
+    if (x->cast && by_prompt(p, m->w)) { /* blocks itself: a panel of weights serves all rows */
+        multiply_prompt(p, m, x);
+        return;
+    }
     size_t panel = slm_product_grain(p, m->w, x->cast);
     int most = (int)(ACTS_BYTES / x->stride / 16 * 16);
     panel = slm_round(PANEL, panel);
@@ -191,6 +233,7 @@ slm_val slm_emit_linear(slm_prog *p, slm_val x, const struct slm_linear *l)
     n->vec = bias;
     n->i[L_FORM] = form;
     size_t rows = (size_t)slm_value_max_rows(p, &p->value[out]), rank = 0;
+    slm_emit_scratch(p, 0, slm_product_scratch(p, l->w));
     if (l->lora) {
         n->lora = *l->lora;
         n->shared = true;
@@ -260,6 +303,7 @@ void slm_op_linear_fwd(slm_prog *p, const struct node *n, const struct slm_run *
     int rows = slm_value_rows(p, n->out, run), lo, hi;
     struct slm_acts x = slm_acts_of(p, n->in[0], n->in[1], rows), low = {0};
     x.form = n->i[L_FORM];
+    x.scratch = slm_scratch_of(p, ith);
     if (n->lora.a) {
         low.data = lora_down(p, n, rows, ith, nth);
         low.stride = (size_t)n->lora.a->rows * sizeof(float);

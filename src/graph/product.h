@@ -1,5 +1,6 @@
 /* Products of activations with a weight, shared by linear and linear_expert: which kernel,
- * decided once while emitting by type and shape alone, never by how many rows a run has. */
+ * decided once while emitting by type, shape, phase and CPU alone, never by how many rows a run
+ * has. */
 #ifndef SLM_GRAPH_PRODUCT_H
 #define SLM_GRAPH_PRODUCT_H
 
@@ -19,8 +20,11 @@ struct slm_acts {
     size_t stride;
     int rows;
     bool cast;
-    int form; /* of slm_emit_form; 0: none was made */
+    int form;      /* of slm_emit_form; 0: none was made */
+    void *scratch; /* of casts: the thread's, slm_product_scratch bytes */
 };
+/* Bytes of scratch that a thread needs for products of casts with w. */
+size_t slm_product_scratch(const slm_prog *p, const struct slm_weight *w);
 struct slm_acts slm_acts_of(const slm_prog *p, slm_val x, slm_val cast, int rows);
 
 /* out[i * ldo + j] = x_i . row (j0 + j) of part `part` of w, j < nw. */

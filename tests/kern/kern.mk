@@ -3,7 +3,7 @@
 ARM_CC  ?= aarch64-linux-gnu-gcc
 ARM_RUN ?= qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu
 ARM_OUT := $(BUILD)/arm
-ARM_SRC := $(filter-out $(foreach i,$(X86_ISA),%_$(i).c) src/kernels/runtime.c src/kernels/probe%,$(wildcard src/kernels/*.c)) \
+ARM_SRC := $(filter-out $(foreach i,$(X86_ISA),%_$(i).c) src/kernels/runtime.c src/kernels/settle.c src/kernels/probe%,$(wildcard src/kernels/*.c)) \
            src/base/cpu.c src/base/dtype.c src/base/rng.c
 ARM_OBJ := $(ARM_SRC:%.c=$(ARM_OUT)/%.o)
 
