@@ -15,6 +15,7 @@ struct how {
     bool fast, pairs;
     bool uneven; /* runs of 1, 2, 3 ... rows */
     int rope_set;
+    enum slm_phase phase;
 };
 
 static struct toy_model model_of(enum slm_dtype type)
@@ -54,7 +55,7 @@ static void logits_of(const struct how *h, float *out)
     m.pairs = h->pairs;
     toy_open(&t, h->threads, h->cpu);
     toy_model_make(&t, &m);
-    struct slm_prog_opts o = {h->batch, h->batch, h->fast, true, false};
+    struct slm_prog_opts o = {h->batch, h->batch, h->fast, true, false, h->phase};
     slm_prog *p = toy_program(&t, &m, &o);
     open_cache(&kv, &t, &m, h->kv, 512, h->batch);
     for (int i = 0; i < T; i++) {
@@ -115,7 +116,8 @@ static void any_split_same_bits(void **state)
                             .type = weight_types[k % 5],
                             .kv = cache_types[(k + k / 5) % 5],
                             .fast = k >= 5,
-                            .pairs = k % 2};
+                            .pairs = k % 2,
+                            .phase = SLM_PHASE_PROMPT};
             struct how b = a;
             b.threads = 2;
             expect_same(&a, &b, "2 threads");
@@ -129,6 +131,8 @@ static void any_split_same_bits(void **state)
             b.batch = 9;
             b.uneven = true;
             expect_same(&a, &b, "uneven runs");
+            a.phase = b.phase = SLM_PHASE_DECODE;
+            expect_same(&a, &b, "uneven runs, decoding");
         }
     }
     toy_close(&t);
@@ -150,7 +154,7 @@ static void streams_do_not_meet(void **state)
     assert_true(memcmp(alone[0], alone[1], sizeof x) != 0);
     toy_open(&t, 2, NULL);
     toy_model_make(&t, &m);
-    struct slm_prog_opts o = {12, 12, false, true, false};
+    struct slm_prog_opts o = {12, 12, false, true, false, SLM_PHASE_DECODE};
     slm_prog *p = toy_program(&t, &m, &o);
     for (int s = 0; s < 2; s++)
         open_cache(&kv[s], &t, &m, SLM_F16, 512, 12);
@@ -201,7 +205,7 @@ static void rings_turn(void **state)
     toy_open(&t, 2, NULL);
     toy_model_make(&t, &m);
     m.window[0] = 70;
-    struct slm_prog_opts o = {16, 1, false, true, false};
+    struct slm_prog_opts o = {16, 1, false, true, false, SLM_PHASE_DECODE};
     slm_prog *p = toy_program(&t, &m, &o);
     struct slm_kv ring, whole;
     open_cache(&ring, &t, &m, SLM_F32, 600, 16);
@@ -256,7 +260,7 @@ static void cache_or_none(void **state)
         int32_t ids[T], pos[T];
         toy_open(&t, 2, NULL);
         toy_model_make(&t, &m);
-        struct slm_prog_opts o = {T, T, false, false, train};
+        struct slm_prog_opts o = {T, T, false, false, train, SLM_PHASE_DECODE};
         slm_prog *p = toy_program(&t, &m, &o);
         for (int i = 0; i < T; i++) {
             ids[i] = i * 7 % V;
@@ -349,7 +353,8 @@ static void plans_keep_apart(void **state)
         struct toy_model m = model_of(k & 4 ? SLM_Q8_0 : SLM_F32);
         toy_open(&t, 1, NULL);
         toy_model_make(&t, &m);
-        struct slm_prog_opts o = {T, k & 2 ? T : 1, (k & 4) != 0, !(k & 1), k & 1};
+        struct slm_prog_opts o = {T,        k & 2 ? T : 1, (k & 4) != 0,
+                                  !(k & 1), k & 1,         SLM_PHASE_DECODE};
         slm_prog *p = toy_program(&t, &m, &o);
         check_plan(p);
         if (o.train)
@@ -370,7 +375,7 @@ static void nothing_is_allocated(void **state)
     struct toy_model m = model_of(SLM_Q8_0);
     toy_open(&t, 2, NULL);
     toy_model_make(&t, &m);
-    struct slm_prog_opts o = {8, 1, true, true, false};
+    struct slm_prog_opts o = {8, 1, true, true, false, SLM_PHASE_DECODE};
     slm_prog *p = toy_program(&t, &m, &o);
     open_cache(&kv, &t, &m, SLM_Q8_0, 512, 8);
     slm_mem_stats before, after;
@@ -431,7 +436,7 @@ static void taps_see(void **state)
         int32_t ids[5] = {1, 2, 3, 4, 5}, pos[5] = {0, 1, 2, 3, 4};
         toy_open(&t, k + 1, NULL);
         toy_model_make(&t, &m);
-        struct slm_prog_opts o = {8, 8, false, false, false};
+        struct slm_prog_opts o = {8, 8, false, false, false, SLM_PHASE_DECODE};
         slm_prog *p = toy_program(&t, &m, &o);
         struct slm_run r = {.rows = 5, .ids = ids, .pos = pos, .n_streams = 1, .n_out = 5};
         slm_prog_tap(p, look, &s);
@@ -458,7 +463,7 @@ static void views_are_columns(void **state)
     slm_prog *p;
     toy_open(&t, 2, NULL);
     const struct slm_weight *e = toy_parts(&t, SLM_F32, 1, 9, 40, 1.0f);
-    struct slm_prog_opts o = {6, 6, false, false, false};
+    struct slm_prog_opts o = {6, 6, false, false, false, SLM_PHASE_DECODE};
     assert_int_equal(slm_prog_new(&p, t.rt, &o, &err), 0);
     slm_val x = slm_emit_embed(p, e, 1.0f);
     slm_val a = slm_emit_view(p, slm_emit_view(p, x, 5, 30), 3, 20),
@@ -528,7 +533,7 @@ static void attention_is_softmax(void **state)
         slm_prog *p;
         toy_open(&t, s->threads, NULL);
         const struct slm_weight *e = toy_parts(&t, SLM_F32, 1, s->rows, q + 2 * k, 1.5f);
-        struct slm_prog_opts o = {s->rows, 1, false, false, false};
+        struct slm_prog_opts o = {s->rows, 1, false, false, false, SLM_PHASE_DECODE};
         assert_int_equal(slm_prog_new(&p, t.rt, &o, &err), 0);
         slm_val x = slm_emit_embed(p, e, 1.0f);
         struct slm_attn d = {.heads = s->heads,
@@ -559,7 +564,7 @@ static void attention_is_softmax(void **state)
 static slm_prog *fresh(struct toy *t, bool train)
 {
     slm_prog *p;
-    struct slm_prog_opts o = {4, 4, false, false, train};
+    struct slm_prog_opts o = {4, 4, false, false, train, SLM_PHASE_DECODE};
     assert_int_equal(slm_prog_new(&p, t->rt, &o, NULL), 0);
     return p;
 }
@@ -622,7 +627,7 @@ static void memory_may_fail(void **state)
         struct toy t;
         slm_prog *p = NULL;
         slm_err err;
-        struct slm_prog_opts o = {4, 4, false, false, true};
+        struct slm_prog_opts o = {4, 4, false, false, true, SLM_PHASE_DECODE};
         toy_open(&t, 1, NULL);
         const struct slm_weight *e = toy_weight(&t, SLM_F16, 8, 12),
                                 *b = toy_vector(&t, SLM_F16, 1, 12, 1);
