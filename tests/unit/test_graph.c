@@ -55,7 +55,11 @@ static void logits_of(const struct how *h, float *out)
     m.pairs = h->pairs;
     toy_open(&t, h->threads, h->cpu);
     toy_model_make(&t, &m);
-    struct slm_prog_opts o = {h->batch, h->batch, h->fast, true, false, h->phase};
+    struct slm_prog_opts o = {.max_rows = h->batch,
+                              .max_out = h->batch,
+                              .fast = h->fast,
+                              .cache = true,
+                              .phase = h->phase};
     slm_prog *p = toy_program(&t, &m, &o);
     open_cache(&kv, &t, &m, h->kv, 512, h->batch);
     for (int i = 0; i < T; i++) {
@@ -154,7 +158,7 @@ static void streams_do_not_meet(void **state)
     assert_true(memcmp(alone[0], alone[1], sizeof x) != 0);
     toy_open(&t, 2, NULL);
     toy_model_make(&t, &m);
-    struct slm_prog_opts o = {12, 12, false, true, false, SLM_PHASE_DECODE};
+    struct slm_prog_opts o = {.max_rows = 12, .max_out = 12, .cache = true};
     slm_prog *p = toy_program(&t, &m, &o);
     for (int s = 0; s < 2; s++)
         open_cache(&kv[s], &t, &m, SLM_F16, 512, 12);
@@ -205,7 +209,7 @@ static void rings_turn(void **state)
     toy_open(&t, 2, NULL);
     toy_model_make(&t, &m);
     m.window[0] = 70;
-    struct slm_prog_opts o = {16, 1, false, true, false, SLM_PHASE_DECODE};
+    struct slm_prog_opts o = {.max_rows = 16, .max_out = 1, .cache = true};
     slm_prog *p = toy_program(&t, &m, &o);
     struct slm_kv ring, whole;
     open_cache(&ring, &t, &m, SLM_F32, 600, 16);
@@ -260,7 +264,7 @@ static void cache_or_none(void **state)
         int32_t ids[T], pos[T];
         toy_open(&t, 2, NULL);
         toy_model_make(&t, &m);
-        struct slm_prog_opts o = {T, T, false, false, train, SLM_PHASE_DECODE};
+        struct slm_prog_opts o = {.max_rows = T, .max_out = T, .train = train};
         slm_prog *p = toy_program(&t, &m, &o);
         for (int i = 0; i < T; i++) {
             ids[i] = i * 7 % V;
@@ -353,8 +357,11 @@ static void plans_keep_apart(void **state)
         struct toy_model m = model_of(k & 4 ? SLM_Q8_0 : SLM_F32);
         toy_open(&t, 1, NULL);
         toy_model_make(&t, &m);
-        struct slm_prog_opts o = {T,        k & 2 ? T : 1, (k & 4) != 0,
-                                  !(k & 1), k & 1,         SLM_PHASE_DECODE};
+        struct slm_prog_opts o = {.max_rows = T,
+                                  .max_out = k & 2 ? T : 1,
+                                  .fast = (k & 4) != 0,
+                                  .cache = !(k & 1),
+                                  .train = k & 1};
         slm_prog *p = toy_program(&t, &m, &o);
         check_plan(p);
         if (o.train)
@@ -375,7 +382,7 @@ static void nothing_is_allocated(void **state)
     struct toy_model m = model_of(SLM_Q8_0);
     toy_open(&t, 2, NULL);
     toy_model_make(&t, &m);
-    struct slm_prog_opts o = {8, 1, true, true, false, SLM_PHASE_DECODE};
+    struct slm_prog_opts o = {.max_rows = 8, .max_out = 1, .fast = true, .cache = true};
     slm_prog *p = toy_program(&t, &m, &o);
     open_cache(&kv, &t, &m, SLM_Q8_0, 512, 8);
     slm_mem_stats before, after;
@@ -436,7 +443,7 @@ static void taps_see(void **state)
         int32_t ids[5] = {1, 2, 3, 4, 5}, pos[5] = {0, 1, 2, 3, 4};
         toy_open(&t, k + 1, NULL);
         toy_model_make(&t, &m);
-        struct slm_prog_opts o = {8, 8, false, false, false, SLM_PHASE_DECODE};
+        struct slm_prog_opts o = {.max_rows = 8, .max_out = 8};
         slm_prog *p = toy_program(&t, &m, &o);
         struct slm_run r = {.rows = 5, .ids = ids, .pos = pos, .n_streams = 1, .n_out = 5};
         slm_prog_tap(p, look, &s);
@@ -463,7 +470,7 @@ static void views_are_columns(void **state)
     slm_prog *p;
     toy_open(&t, 2, NULL);
     const struct slm_weight *e = toy_parts(&t, SLM_F32, 1, 9, 40, 1.0f);
-    struct slm_prog_opts o = {6, 6, false, false, false, SLM_PHASE_DECODE};
+    struct slm_prog_opts o = {.max_rows = 6, .max_out = 6};
     assert_int_equal(slm_prog_new(&p, t.rt, &o, &err), 0);
     slm_val x = slm_emit_embed(p, e, 1.0f);
     slm_val a = slm_emit_view(p, slm_emit_view(p, x, 5, 30), 3, 20),
@@ -533,7 +540,7 @@ static void attention_is_softmax(void **state)
         slm_prog *p;
         toy_open(&t, s->threads, NULL);
         const struct slm_weight *e = toy_parts(&t, SLM_F32, 1, s->rows, q + 2 * k, 1.5f);
-        struct slm_prog_opts o = {s->rows, 1, false, false, false, SLM_PHASE_DECODE};
+        struct slm_prog_opts o = {.max_rows = s->rows, .max_out = 1};
         assert_int_equal(slm_prog_new(&p, t.rt, &o, &err), 0);
         slm_val x = slm_emit_embed(p, e, 1.0f);
         struct slm_attn d = {.heads = s->heads,
@@ -564,7 +571,7 @@ static void attention_is_softmax(void **state)
 static slm_prog *fresh(struct toy *t, bool train)
 {
     slm_prog *p;
-    struct slm_prog_opts o = {4, 4, false, false, train, SLM_PHASE_DECODE};
+    struct slm_prog_opts o = {.max_rows = 4, .max_out = 4, .train = train};
     assert_int_equal(slm_prog_new(&p, t->rt, &o, NULL), 0);
     return p;
 }
@@ -627,7 +634,7 @@ static void memory_may_fail(void **state)
         struct toy t;
         slm_prog *p = NULL;
         slm_err err;
-        struct slm_prog_opts o = {4, 4, false, false, true, SLM_PHASE_DECODE};
+        struct slm_prog_opts o = {.max_rows = 4, .max_out = 4, .train = true};
         toy_open(&t, 1, NULL);
         const struct slm_weight *e = toy_weight(&t, SLM_F16, 8, 12),
                                 *b = toy_vector(&t, SLM_F16, 1, 12, 1);
