@@ -41,9 +41,10 @@ struct slm_rows {
     size_t k;
 };
 
-/* Many rows of activations at a time, in bfloat16 whatever the weights' type: out[i * ldo + j] =
- * sum over k of x[i][k] * w[j][k], with weights rounded to bfloat16. w is rows ws bytes apart,
- * or, with `packed`, kern->packed[type]'s matrix from its row j0 on (a multiple of nr). */
+/* Many rows of activations at a time, in bfloat16 whatever the weights' type: out[i * ldo + j]
+ * = sum over k of x[i][k] * w[j][k], with weights rounded to bfloat16. w is rows ws bytes
+ * apart, or, with `packed`, kern->packed[type]'s matrix from its row j0 on (a multiple of nr).
+ */
 struct slm_prompt {
     float *out;
     size_t ldo;
@@ -72,12 +73,12 @@ struct slm_kern {
     struct slm_one one[SLM_DTYPE_COUNT];
 };
 
-/* Fills the table for the CPU's levels up to `top` (generic first, then each rung that the CPU has
- * and that is not slow on it). */
+/* Fills the table for the CPU's levels up to `top` (generic first, then each rung that the CPU
+ * has and that is not slow on it). */
 void slm_kern_fill(struct slm_kern *k, const struct slm_cpu *cpu, enum slm_cpu_level top);
 
-/* Fills rt->kern for rt->cpu up to its top, without a rung that is slow on this CPU unless `cap`
- * (NULL: none) names it, and without AMX where its products are wrong, which then leaves
+/* Fills rt->kern for rt->cpu up to its top, without a rung that is slow on this CPU unless
+ * `cap` (NULL: none) names it, and without AMX where its products are wrong, which then leaves
  * rt->cpu too. SLM_E_NOMEM. */
 int slm_kern_settle(slm_runtime *rt, const char *cap, slm_err *err);
 
