@@ -209,12 +209,12 @@ FOLD void choose_e8m0(struct chosen *c, const struct parts *t, struct shape s, s
         }                                                                                      \
     }
 
-QUANTIZE32(q4_0, choose1, false, EVEN, -8, 7, 5.0f, 0.25f, 17, 8)
-QUANTIZE32(q5_0, choose1, false, EVEN, -16, 15, 11.0f, 0.25f, 25, 16)
-QUANTIZE32(q8_0, choose1, false, EVEN, -128, 127, 121.0f, 0.25f, 33, 127)
-QUANTIZE32(iq4_nl, choose1, false, NL4, 0, 0, 80.0f, 5.0f, 13, 127)
-QUANTIZE32(q4_1, choose2, true, EVEN, 0, 15, -0.04f, 0.04f, 6, 0)
-QUANTIZE32(q5_1, choose2, true, EVEN, 0, 31, -0.02f, 0.02f, 6, 0)
+QUANTIZE32(q4_0, choose1, false, EVEN, -8, 7, 4.0f, 0.15f, 36, 8)
+QUANTIZE32(q5_0, choose1, false, EVEN, -16, 15, 10.0f, 0.15f, 46, 16)
+QUANTIZE32(q8_0, choose1, false, EVEN, -128, 127, 115.0f, 0.2f, 72, 127)
+QUANTIZE32(iq4_nl, choose1, false, NL4, 0, 0, 75.0f, 5.0f, 14, 127)
+QUANTIZE32(q4_1, choose2, true, EVEN, 0, 15, -0.05f, 0.03f, 10, 0)
+QUANTIZE32(q5_1, choose2, true, EVEN, 0, 31, -0.03f, 0.02f, 9, 0)
 QUANTIZE32(mxfp4, choose_e8m0, false, FP4, 0, 0, 0, 0, 0, 0)
 
 /* Blocks of 64 in four parts with a scale each; two blocks side by side. */

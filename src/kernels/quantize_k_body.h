@@ -78,7 +78,7 @@ FOLD float settle1(struct super *b, const struct parts *t, const struct ideal1 *
 FOLD void super1(struct super *b, const struct parts *t, struct shape s, struct sweep c,
                  struct whole_range r)
 {
-    enum { STARTS = 4, EACH = 20 };
+    enum { STARTS = 4, EACH = 30 };
     struct ideal1 w = {.top = 0};
     float zero[PARTS];
     for (int p = 0; p < s.n; p += VN) {
@@ -364,11 +364,11 @@ static void put_iq4_xs(block_iq4_xs *o, const struct super *b, const uint8_t *q)
     }
 
 QUANTIZE256(q2_K, super2, 16, EVEN, 0, 3, 0, 15, -0.05f, 0.07f, 7, 0)
-QUANTIZE256(q3_K, super1, 16, EVEN, -4, 3, -32, 31, 2.2f, 0.15f, 17, 0)
-QUANTIZE256(q4_K, super2, 32, EVEN, 0, 15, 0, 63, -0.04f, 0.04f, 6, 0)
-QUANTIZE256(q5_K, super2, 32, EVEN, 0, 31, 0, 63, -0.02f, 0.02f, 6, 0)
-QUANTIZE256(q6_K, super1, 16, EVEN, -32, 31, -128, 127, 27.0f, 0.25f, 26, 0)
-QUANTIZE256(iq4_xs, super1, 32, NL4, 0, 0, -32, 31, 80.0f, 5.0f, 13, 0)
+QUANTIZE256(q3_K, super1, 16, EVEN, -4, 3, -32, 31, 2.0f, 0.08f, 36, 0)
+QUANTIZE256(q4_K, super2, 32, EVEN, 0, 15, 0, 63, -0.05f, 0.03f, 9, 0)
+QUANTIZE256(q5_K, super2, 32, EVEN, 0, 31, 0, 63, -0.03f, 0.02f, 9, 0)
+QUANTIZE256(q6_K, super1, 16, EVEN, -32, 31, -128, 127, 25.0f, 0.15f, 60, 0)
+QUANTIZE256(iq4_xs, super1, 32, NL4, 0, 0, -32, 31, 75.0f, 5.0f, 14, 0)
 
 static void fill_quantize_k(struct slm_kern *k)
 {

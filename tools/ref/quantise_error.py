@@ -9,7 +9,10 @@ below 1 says that slm's codes are nearer. --speed adds million weights a second 
 slm's kernels are reached through a few lines of C that this script compiles against build/libslm.a. Nothing here
 is needed to build or test slm.
 
+With --bounds it prints the table of tests/unit/test_quantize.c instead: ggml's errors on rows that both can make.
+
 usage: quantise_error.py LIBGGML_FOLDER [--model FILE.safetensors] [--types q4_0,q4_K] [--level avx2] [--speed]
+       quantise_error.py LIBGGML_FOLDER --bounds
 needs: numpy, a C compiler, libggml*.so (llama-cpp-python has them); safetensors with --model
 """
 import argparse
@@ -121,6 +124,35 @@ def error(x, y, w):
     return (d * w).sum(), (x.astype(np.float64) ** 2 * w).sum()
 
 
+def simple_rows():
+    """16 rows of 1024 and weights for the columns, as test_quantize.c makes them."""
+    state = 1
+
+    def draw():
+        nonlocal state
+        state = (state * 1664525 + 1013904223) & 0xffffffff
+        return state >> 16
+    x = np.empty(16 * 1024, np.float32)
+    for i in range(x.size):
+        v = sum(draw() for _ in range(4)) - 131070
+        x[i] = np.float32(v * (8 if i % 37 == 0 else 1)) * np.float32(2.0**-20)
+    w = np.array([(draw() >> 6) ** 2 + 1 for _ in range(1024)], np.float32)
+    return x.reshape(16, 1024), w
+
+
+def bounds(ggml):
+    x, w = simple_rows()
+    for name in TYPES:
+        e = []
+        for v in (None, w):
+            if v is None and name in NEEDS_WEIGHTS:
+                e.append(0.0)
+                continue
+            a, b = error(x, ggml.dequantize(name, ggml.quantize(name, x, v), x.shape), v)
+            e.append(a / b)
+        print(f"    {{SLM_{name.upper()}, {e[0]:.6e}, {e[1]:.6e}}},")
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("ggml")
@@ -128,9 +160,13 @@ def main():
     p.add_argument("--types")
     p.add_argument("--level", default="avx512bf16")
     p.add_argument("--speed", action="store_true")
+    p.add_argument("--bounds", action="store_true")
     a = p.parse_args()
-    root = Path(__file__).resolve().parents[2]
-    slm, ggml = build(root), Ggml(a.ggml)
+    ggml = Ggml(a.ggml)
+    if a.bounds:
+        bounds(ggml)
+        return
+    slm = build(Path(__file__).resolve().parents[2])
     slm.driver_open(a.level.encode())
     rng = np.random.default_rng(1)
     sets = [("normal", [("", rows_of("normal", rng, None))]), ("heavy", [("", rows_of("heavy", rng, None))])]
