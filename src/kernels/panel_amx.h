@@ -18,6 +18,7 @@ FOLD vi q_dot(vi acc, const vi *q, const uint8_t *x)
     return _mm512_dpbusd_epi32(acc, *q, vi_bcast(x));
 }
 #include "kernels/fast_unpack.h"
+#include "kernels/fast_unpack_iq.h"
 
 /* What is to be unpacked: rows [j, j + rows) of m's weights, elements [e, e + n). */
 struct panel_part {
@@ -265,15 +266,15 @@ static __attribute__((noinline)) void fill_any(uint8_t *to, const struct panel_p
     X(Q5_K, 256, block_q5_K, un_q5_k, 0, MINUS, 0, PACK)                                       \
     X(Q6_K, 256, block_q6_K, un_q6_k, 32, TIMES, PAIRS, PACK)                                  \
     X(IQ4_XS, 256, block_iq4_xs, un_iq4_xs, 128, TIMES, 0, 0)                                  \
-    X(IQ2_XXS, ANY, block_iq2_xxs, NULL, 0, TIMES, 0, 0)                                       \
-    X(IQ2_XS, ANY, block_iq2_xs, NULL, 0, TIMES, 0, 0)                                         \
-    X(IQ2_S, ANY, block_iq2_s, NULL, 0, TIMES, 0, 0)                                           \
-    X(IQ3_XXS, ANY, block_iq3_xxs, NULL, 0, TIMES, 0, 0)                                       \
-    X(IQ3_S, ANY, block_iq3_s, NULL, 0, TIMES, 0, 0)                                           \
-    X(IQ1_S, ANY, block_iq1_s, NULL, 0, TIMES, 0, 0)                                           \
-    X(IQ1_M, ANY, block_iq1_m, NULL, 0, TIMES, 0, 0)                                           \
-    X(TQ1_0, ANY, block_tq1_0, NULL, 0, TIMES, 0, 0)                                           \
-    X(TQ2_0, ANY, block_tq2_0, NULL, 0, TIMES, 0, 0)                                           \
+    X(IQ2_XXS, 256, block_iq2_xxs, un_iq2_xxs, 43, TIMES, 0, 0)                                \
+    X(IQ2_XS, 256, block_iq2_xs, un_iq2_xs, 43, TIMES, PAIRS, 0)                               \
+    X(IQ2_S, 256, block_iq2_s, un_iq2_s, 43, TIMES, PAIRS, 0)                                  \
+    X(IQ3_XXS, 256, block_iq3_xxs, un_iq3_xxs, 62, TIMES, 0, 0)                                \
+    X(IQ3_S, 256, block_iq3_s, un_iq3_s, 15, TIMES, 0, 0)                                      \
+    X(IQ1_S, 256, block_iq1_s, un_iq1_s, 9, TIMES, 0, 0)                                       \
+    X(IQ1_M, 256, block_iq1_m, un_iq1_m, 9, TIMES, PAIRS, 0)                                   \
+    X(TQ1_0, 256, block_tq1_0, un_tq1_0, 1, TIMES, 0, 0)                                       \
+    X(TQ2_0, 256, block_tq2_0, un_tq2_0, 1, TIMES, 0, 0)                                       \
     X(NVFP4, ANY, block_nvfp4, NULL, 0, TIMES, 0, 0)                                           \
     X(Q1_0, ANY, block_q1_0, NULL, 0, TIMES, 0, 0)                                             \
     X(Q2_0, ANY, block_q2_0, NULL, 0, TIMES, 0, 0)
