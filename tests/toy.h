@@ -124,7 +124,7 @@ static inline void toy_model_make(struct toy *t, struct toy_model *m)
 {
     int qkv = (m->heads + 2 * m->kv_heads) * m->c;
     m->embed = toy_parts(t, m->type, 1, m->vocab, m->d, 0.5f);
-    m->pos = toy_parts(t, SLM_F16, 1, 600, m->d, 0.2f);
+    m->pos = toy_parts(t, SLM_F16, 1, 1500, m->d, 0.2f);
     m->final = toy_vector(t, SLM_F32, 1, m->d, 0.0f);
     for (int l = 0; l < 2; l++) {
         m->layer[l].norm = toy_vector(t, l ? SLM_F16 : SLM_F32, 1, m->d, 1.0f);

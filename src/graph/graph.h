@@ -29,14 +29,17 @@ struct slm_weight {
 
 /* ---- the key/value cache of one stream ---- */
 
-/* Keys and values of one layer: `slots` rows of kv_heads * width elements each. Position p
- * lives in slot p % slots: a layer that sees a window needs window + max_rows - 1 slots, others
- * all. */
+/* Keys and values of one layer, head after head: a head's positions are one stretch of memory
+ * that decoding reads from end to end. Position p lives in slot p % slots: a layer that sees a
+ * window needs window + max_rows - 1 slots, others all. Values are rows; keys are blocks of
+ * SLM_KEYS slots (kernels.h), so that a head takes its slots rounded up to whole blocks. */
 struct slm_kv_layer {
     uint8_t *k, *v;
     int slots, heads, width;
-    size_t stride; /* bytes a slot */
+    size_t row, head; /* bytes of one slot of a head; from head to head */
 };
+/* Bytes from the start of a head that hold its first n slots. */
+size_t slm_kv_used(const struct slm_kv_layer *y, int n);
 struct slm_kv {
     enum slm_dtype type; /* F32 F16 BF16 Q8_0 Q4_0 */
     int n_layers, context;

@@ -1,7 +1,8 @@
-/* The key/value cache of one stream: one block, a layer's keys and then its values. A layer
- * that sees a window is a ring just long enough that a whole run can be stored before any of it
- * is read. */
+/* The key/value cache of one stream: one block, a layer's keys and then its values, each head
+ * by itself. A layer that sees a window is a ring just long enough that a whole run can be
+ * stored before any of it is read; a ring turns at whole blocks of keys. */
 #include "graph/graph.h"
+#include "kernels/kernels.h"
 
 #include <string.h>
 
@@ -18,17 +19,29 @@ static bool type_fits(enum slm_dtype t)
     return t == SLM_F32 || t == SLM_F16 || t == SLM_BF16 || t == SLM_Q8_0 || t == SLM_Q4_0;
 }
 
-/* Bytes a slot of a layer, or 0 when the type does not divide a head. */
+/* Bytes of one slot of a head, or 0 when the type does not divide it. */
 static size_t slot_bytes(const struct slm_kv_shape *s, int layer)
 {
     if (!type_fits(s->type) || s->width[layer] % slm_dtypes[s->type].block)
         return 0;
-    return slm_row_bytes(s->type, (size_t)s->heads[layer] * (size_t)s->width[layer]);
+    return slm_row_bytes(s->type, (size_t)s->width[layer]);
+}
+
+static size_t up_to(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
+
+static size_t head_bytes(const struct slm_kv_shape *s, int layer)
+{
+    return up_to(up_to((size_t)slots_of(s, layer), SLM_KEYS) * slot_bytes(s, layer), 64);
 }
 
 static size_t side_bytes(const struct slm_kv_shape *s, int layer)
 {
-    return ((size_t)slots_of(s, layer) * slot_bytes(s, layer) + 63) / 64 * 64;
+    return (size_t)s->heads[layer] * head_bytes(s, layer);
+}
+
+size_t slm_kv_used(const struct slm_kv_layer *y, int n)
+{
+    return up_to((size_t)(n < y->slots ? n : y->slots), SLM_KEYS) * y->row;
 }
 
 int64_t slm_kv_bytes(const struct slm_kv_shape *s)
@@ -67,7 +80,8 @@ int slm_kv_init(struct slm_kv *kv, slm_runtime *rt, const struct slm_kv_shape *s
         y->slots = slots_of(s, l);
         y->heads = s->heads[l];
         y->width = s->width[l];
-        y->stride = slot_bytes(s, l);
+        y->row = slot_bytes(s, l);
+        y->head = head_bytes(s, l);
         y->k = at;
         y->v = at + side_bytes(s, l);
         at = y->v + side_bytes(s, l);

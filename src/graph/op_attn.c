@@ -1,17 +1,13 @@
-/* attention: each row looks back on its stream's keys, from the cache or of this run. Keys are
- * taken in steps cut at fixed positions, and the steps' sums joined by their logarithms (the
- * streaming softmax of Milakov and Gimelshein, arXiv 1805.02867), so a row's bits do not depend
- * on what other rows a run has, and scratch does not grow with the context. Heads that share
- * keys, and neighbouring rows, go over them together. */
+/* attention: each row looks back on its stream's keys, from the cache or of this run. Work is
+ * handed out as blocks of rows times kv heads, so that queries which share keys read them once;
+ * where that leaves threads without work, as in decoding on many, the positions are cut too,
+ * and the threads meet once more to join the parts, in the same order as one thread would. */
 #include "graph/attn.h"
 
-#include <math.h>
 #include <string.h>
 
-#define STEP 128  /* positions a step */
-#define HALF 64   /* values added up together: they stay in the first cache */
-#define TILE 48   /* rows x heads that go over a step together */
-#define CHUNK 240 /* rows x heads that share a step's converted keys and values */
+#define CHUNK 120 /* rows x heads of a piece of work: a part's keys and values stay in L2 */
+#define PARTS 64  /* parts that are joined at a time, for one row of all heads */
 
 static slm_val emit_store(slm_prog *p, slm_val k, slm_val v, const struct slm_attn *a)
 {
@@ -22,14 +18,15 @@ static slm_val emit_store(slm_prog *p, slm_val k, slm_val v, const struct slm_at
     return 0;
 }
 
+static int max_int(int a, int b) { return a > b ? a : b; }
+static int min_int(int a, int b) { return a < b ? a : b; }
 static int rows_within(int queries, int group) { return group > queries ? 1 : queries / group; }
+static int most_queries(int group) { return rows_within(CHUNK, group) * group; }
 
-static size_t thread_bytes(const struct slm_attn *a)
+/* Floats of the shared scratch, where parts wait to be joined. */
+static size_t split_floats(const slm_prog *p, int heads, int width)
 {
-    int group = a->heads / a->kv_heads;
-    size_t most = (size_t)(rows_within(CHUNK, group) * group), w = (size_t)a->width;
-    size_t tile = (size_t)(group > TILE ? group : TILE);
-    return (most * (2 * w + 1) + tile * STEP + 2 * STEP * w) * sizeof(float);
+    return slm_pool_threads(p->rt->pool) > 1 ? (size_t)heads * (size_t)(width + 2) * PARTS : 0;
 }
 
 slm_val slm_emit_attention(slm_prog *p, slm_val q, slm_val k, slm_val v,
@@ -61,7 +58,9 @@ slm_val slm_emit_attention(slm_prog *p, slm_val q, slm_val k, slm_val v,
     n->f[A_SCALE] = a->scale;
     n->f[A_CAP] = a->cap;
     n->shared = true; /* reads what kv_store wrote */
-    slm_emit_scratch(p, 0, thread_bytes(a));
+    slm_emit_scratch(p, split_floats(p, a->heads, a->width) * sizeof(float),
+                     slm_attn_scratch(most_queries(a->heads / a->kv_heads), a->width) *
+                         sizeof(float));
     if (p->o.train)
         slm_emit_scratch(p, 0, slm_attn_back_scratch(a, p->o.max_rows));
     return out;
@@ -74,6 +73,22 @@ static struct slm_kv *cache_of(const struct slm_run *run, int row)
     return run->kv[run->stream ? run->stream[row] : 0];
 }
 
+/* One row of keys or values. */
+static void store_row(const slm_prog *p, const struct slm_kv *kv, const struct slm_kv_layer *y,
+                      const float *x, int slot, bool keys)
+{
+    size_t w = (size_t)y->width;
+    for (int h = 0; h < y->heads; h++, x += w) {
+        if (keys)
+            p->kern->key_put[kv->type](y->k + (size_t)h * y->head +
+                                           (size_t)(slot / SLM_KEYS * SLM_KEYS) * y->row,
+                                       slot % SLM_KEYS, x, w);
+        else
+            p->kern->from_f32[kv->type](y->v + (size_t)h * y->head + (size_t)slot * y->row, x,
+                                        w);
+    }
+}
+
 void slm_op_store_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
                       int nth)
 {
@@ -83,25 +98,24 @@ void slm_op_store_fwd(slm_prog *p, const struct node *n, const struct slm_run *r
         int r = (int)(i / 2), side = (int)(i % 2);
         const struct slm_kv *kv = cache_of(run, r);
         const struct slm_kv_layer *y = &kv->layer[n->i[A_LAYER]];
-        uint8_t *to = (side ? y->v : y->k) + (size_t)(run->pos[r] % y->slots) * y->stride;
-        p->kern->from_f32[kv->type](to, slm_row(p, n->in[side], r),
-                                    (size_t)y->heads * (size_t)y->width);
+        store_row(p, kv, y, slm_row(p, n->in[side], r), run->pos[r] % y->slots, side == 0);
     }
 }
 
 struct slm_keys slm_keys_of(const slm_prog *p, const struct node *n, const struct slm_run *run,
                             int row0, int kv_head)
 {
-    struct slm_keys s;
-    size_t skip = (size_t)kv_head * (size_t)n->i[A_WIDTH];
-    if (p->o.cache) {
+    struct slm_keys s = {.first = 0, .cached = p->o.cache};
+    if (s.cached) {
         const struct slm_kv *kv = cache_of(run, row0);
         const struct slm_kv_layer *y = &kv->layer[n->i[A_LAYER]];
-        skip = slm_row_bytes(kv->type, skip);
-        s = (struct slm_keys){
-            {y->k + skip, y->stride}, {y->v + skip, y->stride}, 0, y->slots, kv->type};
+        s.k = (struct slm_side){y->k + (size_t)kv_head * y->head, y->row};
+        s.v = (struct slm_side){y->v + (size_t)kv_head * y->head, y->row};
+        s.slots = y->slots;
+        s.type = kv->type;
         return s;
     }
+    size_t skip = (size_t)kv_head * (size_t)n->i[A_WIDTH];
     s.k.base = (const uint8_t *)(slm_row(p, n->in[A_K], row0) + skip);
     s.k.stride = p->value[n->in[A_K]].row_bytes;
     s.v.base = (const uint8_t *)(slm_row(p, n->in[A_V], row0) + skip);
@@ -114,210 +128,143 @@ struct slm_keys slm_keys_of(const slm_prog *p, const struct node *n, const struc
 
 /* ---- forward ---- */
 
-/* Rows [row0, row0 + rows) of one stream times heads [head0, head0 + heads) of one kv head: a
- * chunk, or a tile of it. Query i is row i / heads, head i % heads. */
-struct tile {
-    const struct node *n;
-    const struct slm_run *run;
-    struct slm_keys keys;
-    const int32_t *pos; /* of row0 */
-    int row0, rows, head0, heads;
-    float *q, *acc, *lse;  /* scratch: (queries, C), (queries, C), (queries) */
-    float *kt, *v, *score; /* scratch: (C, STEP), (STEP, C), (queries, STEP) */
-};
-
-static int min_int(int a, int b) { return a < b ? a : b; }
-static int max_int(int a, int b) { return a > b ? a : b; }
-
-static void load_queries(const slm_prog *p, const struct tile *t)
-{
-    size_t w = (size_t)t->n->i[A_WIDTH];
-    for (int i = 0; i < t->rows * t->heads; i++) {
-        const float *q = slm_row(p, t->n->in[A_Q], t->row0 + i / t->heads) +
-                         (size_t)(t->head0 + i % t->heads) * w;
-        p->kern->scale(t->q + i * w, q, t->n->f[A_SCALE], w);
-        t->lse[i] = -INFINITY;
-    }
-    memset(t->acc, 0, (size_t)(t->rows * t->heads) * w * sizeof(float));
-}
-
-/* Asks for one head's rows ahead of their use: they lie a slot apart, which no hardware
- * foresees. */
-static void fetch(const struct slm_keys *k, const struct slm_side *s, int lo, int hi,
-                  size_t width)
-{
-    size_t bytes = slm_row_bytes(k->type, width);
-    for (int pos = lo; pos < hi; pos++)
-        for (size_t b = 0; b < bytes; b += 64)
-            __builtin_prefetch(slm_key_row(k, s, pos) + b);
-}
-
-/* Keys of [lo, hi) as columns (by way of v), then values as rows. */
-static void load_step(const slm_prog *p, const struct tile *t, int lo, int hi)
-{
-    const struct slm_keys *k = &t->keys;
-    size_t w = (size_t)t->n->i[A_WIDTH], n = (size_t)(hi - lo);
-    fetch(k, &k->v, lo, hi, w);
-    for (size_t j = 0; j < n; j++)
-        p->kern->to_f32[k->type](t->v + j * w, slm_key_row(k, &k->k, lo + (int)j), w);
-    p->kern->transpose(t->kt, STEP, t->v, w, n, w);
-    fetch(k, &k->k, hi, min_int(hi + STEP, t->pos[t->rows - 1] + 1), w);
-    for (size_t j = 0; j < n; j++)
-        p->kern->to_f32[k->type](t->v + j * w, slm_key_row(k, &k->v, lo + (int)j), w);
-}
-
-/* score[i][pos - lo] = q_i . key at pos, for pos in [a, b). */
-static void step_scores(const slm_prog *p, const struct tile *t, int lo, int a, int b)
-{
-    size_t w = (size_t)t->n->i[A_WIDTH], queries = (size_t)(t->rows * t->heads);
-    struct slm_rows m = {.y = t->score + (a - lo),
-                         .ldy = STEP,
-                         .ny = (int)queries,
-                         .a = t->q,
-                         .ai = w,
-                         .aj = 1,
-                         .w = t->kt + (a - lo),
-                         .ldw = STEP,
-                         .nw = (int)w,
-                         .k = (size_t)(b - a)};
-    memset(t->score, 0, queries * STEP * sizeof(float));
-    p->kern->add_rows(&m);
-}
-
-/* Turns a row's scores of this step into weights, beside what earlier steps gave: acc and the
- * new weights are scaled so that both are shares of the sum so far. */
-static void step_weights(const slm_prog *p, const struct tile *t, int i, float *s, size_t n)
-{
-    if (t->n->f[A_CAP] > 0)
-        p->kern->softcap(s, s, t->n->f[A_CAP], n);
-    float now = p->kern->softmax(s, n), was = t->lse[i];
-    t->lse[i] = now;
-    if (was == -INFINITY)
-        return;
-    float top = now > was ? now : was, low = now > was ? was : now;
-    float sum = top + log1pf(expf(low - top));
-    size_t w = (size_t)t->n->i[A_WIDTH];
-    p->kern->scale(t->acc + (size_t)i * w, t->acc + (size_t)i * w, expf(was - sum), w);
-    p->kern->scale(s, s, expf(now - sum), n);
-    t->lse[i] = sum;
-}
-
-/* acc of rows [r0, r1) += weight times value for positions [from, to), rising. */
-struct span {
-    int from, to, r0, r1;
-};
-
-static void add_values(const slm_prog *p, const struct tile *t, int lo, struct span s)
-{
-    size_t w = (size_t)t->n->i[A_WIDTH], i0 = (size_t)(s.r0 * t->heads);
-    struct slm_rows m = {.y = t->acc + i0 * w,
-                         .ldy = w,
-                         .ny = (s.r1 - s.r0) * t->heads,
-                         .a = t->score + i0 * STEP + (s.from - lo),
-                         .ai = STEP,
-                         .aj = 1,
-                         .w = t->v + (size_t)(s.from - lo) * w,
-                         .ldw = w,
-                         .nw = s.to - s.from,
-                         .k = w};
-    if (s.from < s.to)
-        p->kern->add_rows(&m);
-}
-
-/* Of positions [from, to), each row by itself those that it sees. */
-static void add_ragged(const slm_prog *p, const struct tile *t, int lo, int from, int to)
-{
-    for (int r = 0; r < t->rows && from < to; r++) {
-        int a = max_int(from, slm_attn_lo(t->n, t->keys.first, t->pos[r]));
-        add_values(p, t, lo, (struct span){a, min_int(to, t->pos[r] + 1), r, r + 1});
-    }
-}
-
-/* Values in [a, b): those that all rows see go together, the ragged ends row by row. */
-static void step_values(const slm_prog *p, const struct tile *t, int lo, int a, int b)
-{
-    int all0 = max_int(a, min_int(b, slm_attn_lo(t->n, t->keys.first, t->pos[t->rows - 1])));
-    int all1 = max_int(all0, min_int(b, t->pos[0] + 1));
-    add_ragged(p, t, lo, a, all0);
-    for (int j = all0; j < all1; j += HALF)
-        add_values(p, t, lo, (struct span){j, min_int(j + HALF, all1), 0, t->rows});
-    add_ragged(p, t, lo, all1, b);
-}
-
-/* One tile over one step's keys [lo, hi). */
-static void run_tile(const slm_prog *p, const struct tile *t, int lo, int hi)
-{
-    int first = t->keys.first, b = min_int(hi, t->pos[t->rows - 1] + 1);
-    int a = max_int(lo, slm_attn_lo(t->n, first, t->pos[0]));
-    if (a >= b)
-        return;
-    step_scores(p, t, lo, a, b);
-    for (int i = 0; i < t->rows * t->heads; i++) {
-        int pos = t->pos[i / t->heads], from = max_int(a, slm_attn_lo(t->n, first, pos));
-        int to = min_int(pos + 1, b);
-        if (from < to)
-            step_weights(p, t, i, t->score + i * STEP + (from - lo), (size_t)(to - from));
-    }
-    step_values(p, t, lo, a, b);
-}
-
-static void run_chunk(const slm_prog *p, const struct tile *c)
-{
-    size_t w = (size_t)c->n->i[A_WIDTH];
-    int most = rows_within(TILE, c->heads), last = c->pos[c->rows - 1];
-    load_queries(p, c);
-    for (int lo = slm_attn_lo(c->n, c->keys.first, c->pos[0]), hi; lo <= last; lo = hi) {
-        hi = min_int((lo / STEP + 1) * STEP, last + 1);
-        load_step(p, c, lo, hi);
-        for (int r = 0; r < c->rows; r += most) {
-            struct tile t = *c;
-            t.row0 += r;
-            t.pos += r;
-            t.rows = min_int(most, c->rows - r);
-            t.q += (size_t)(r * c->heads) * w;
-            t.acc += (size_t)(r * c->heads) * w;
-            t.lse += r * c->heads;
-            run_tile(p, &t, lo, hi);
-        }
-    }
-    for (int i = 0; i < c->rows * c->heads; i++)
-        memcpy(slm_row(p, c->n->out, c->row0 + i / c->heads) +
-                   (size_t)(c->head0 + i % c->heads) * w,
-               c->acc + (size_t)i * w, w * sizeof(float));
-}
-
-/* How a run's work is cut: blocks of at most `rows` rows of a stream, times kv heads, times
- * parts of a group where threads would else be idle. */
+/* How a run's work is cut: blocks of at most `rows` rows of a stream, times kv heads. */
 struct cut {
-    int rows, blocks, parts, per;
+    int rows, blocks, units;
 };
 
 static struct cut cut_of(const slm_prog *p, const struct node *n, const struct slm_run *run,
                          int nth)
 {
     int group = n->i[A_HEADS] / n->i[A_KV_HEADS];
-    struct cut c = {.rows = rows_within(CHUNK, group), .parts = 1};
+    struct cut c = {.rows = rows_within(CHUNK, group)};
     int fair =
         run->rows * n->i[A_KV_HEADS] / (4 * nth); /* four pieces a thread, if rows allow */
-    c.rows = max_int(1, min_int(c.rows, max_int(fair, rows_within(TILE, group))));
+    c.rows = max_int(1, min_int(c.rows, max_int(fair, rows_within(SLM_ATTN_TILE, group))));
     for (int s = 0; s < p->n_segments; s++)
         c.blocks += (p->segment[s + 1] - p->segment[s] + c.rows - 1) / c.rows;
-    while (c.parts < group && c.blocks * n->i[A_KV_HEADS] * c.parts < nth)
-        c.parts++;
-    c.per = (group + c.parts - 1) / c.parts;
+    c.units = c.blocks * n->i[A_KV_HEADS];
     return c;
 }
 
-static void place_scratch(const slm_prog *p, struct tile *t, int ith)
+/* Unit i of the work. */
+static void find_unit(const slm_prog *p, const struct slm_run *run, const struct cut *cut,
+                      struct slm_attn_chunk *c, int i)
 {
-    int group = t->n->i[A_HEADS] / t->n->i[A_KV_HEADS];
-    size_t most = (size_t)(rows_within(CHUNK, group) * group), w = (size_t)t->n->i[A_WIDTH];
-    t->q = slm_scratch_of(p, ith);
-    t->acc = t->q + most * w;
-    t->kt = t->acc + most * w;
-    t->v = t->kt + STEP * w;
-    t->lse = t->v + STEP * w;
-    t->score = t->lse + most;
+    int kv_heads = c->n->i[A_KV_HEADS], block = i / kv_heads, kv_head = i % kv_heads, s = 0;
+    for (;; s++) {
+        int here = (p->segment[s + 1] - p->segment[s] + cut->rows - 1) / cut->rows;
+        if (block < here)
+            break;
+        block -= here;
+    }
+    c->row0 = p->segment[s] + block * cut->rows;
+    c->rows = min_int(p->segment[s + 1] - c->row0, cut->rows);
+    c->pos = run->pos + c->row0;
+    c->heads = c->n->i[A_HEADS] / kv_heads;
+    c->head0 = kv_head * c->heads;
+    c->keys = slm_keys_of(p, c->n, run, p->segment[s], kv_head);
+}
+
+static int take(slm_prog *p, const struct node *n)
+{
+    return atomic_fetch_add_explicit(&p->node[n - p->node].ticket, 1, memory_order_relaxed);
+}
+
+/* Parts of all units that are computed at a time, and where they wait. */
+struct split {
+    int each;    /* parts of a unit */
+    int queries; /* of a unit, at most */
+    int rounds;
+    float *at;
+};
+
+/* Sums of one query of a unit: place 0 is the whole, 1 .. each are the parts at hand. */
+static struct slm_attn_sums waiting(const struct split *s, const struct cut *cut, int place,
+                                    int unit, size_t width)
+{
+    float *at = s->at + (size_t)(place * cut->units + unit) * (size_t)s->queries * (width + 2);
+    return (struct slm_attn_sums){at, at + (size_t)s->queries * width,
+                                  at + (size_t)s->queries * (width + 1)};
+}
+
+/* Is there too little for the threads, and more than one part to cut it into? */
+static bool worth_cutting(const slm_prog *p, const struct slm_run *run, const struct cut *cut,
+                          struct slm_attn_chunk *c, struct split *s)
+{
+    int group = c->n->i[A_HEADS] / c->n->i[A_KV_HEADS], most = 0, nth;
+    size_t w = (size_t)c->n->i[A_WIDTH];
+    nth = slm_pool_threads(p->rt->pool);
+    s->queries = min_int(cut->rows, run->rows) * group;
+    if (nth == 1 || cut->units >= 4 * nth || s->queries > SLM_ATTN_TILE)
+        return false;
+    for (int b = 0; b < cut->blocks; b++) {
+        int from, to;
+        find_unit(p, run, cut, c, b * c->n->i[A_KV_HEADS]);
+        slm_attn_parts(c, &from, &to);
+        most = max_int(most, to - from);
+    }
+    s->each = (int)(split_floats(p, c->n->i[A_HEADS], (int)w) /
+                    ((size_t)(cut->units * s->queries) * (w + 2))) -
+              1;
+    s->each = min_int(s->each, most);
+    s->at = slm_scratch(p);
+    s->rounds = s->each > 1 ? (most + s->each - 1) / s->each : 0;
+    return s->each > 1;
+}
+
+/* Joins a round's parts: each thread some queries. */
+static void join_round(const slm_prog *p, const struct slm_run *run, const struct cut *cut,
+                       const struct split *s, struct slm_attn_chunk *c, const int *at)
+{
+    size_t w = (size_t)c->n->i[A_WIDTH];
+    int round = at[0], ith = at[1], nth = at[2];
+    for (int i = ith; i < cut->units * s->queries; i += nth) {
+        int unit = i / s->queries, query = i % s->queries, from, to;
+        find_unit(p, run, cut, c, unit);
+        if (query >= c->rows * c->heads)
+            continue;
+        slm_attn_parts(c, &from, &to);
+        struct slm_attn_sums all = waiting(s, cut, 0, unit, w);
+        all = (struct slm_attn_sums){all.acc + (size_t)query * w, all.top + query,
+                                     all.sum + query};
+        if (round == 0)
+            *all.sum = 0;
+        for (int k = 0; k < s->each && from + round * s->each + k < to; k++) {
+            struct slm_attn_sums x = waiting(s, cut, 1 + k, unit, w);
+            x = (struct slm_attn_sums){x.acc + (size_t)query * w, x.top + query, x.sum + query};
+            slm_attn_join(p, all, x, w);
+        }
+        if (round == s->rounds - 1) {
+            if (*all.sum == 0)
+                memset(all.acc, 0, w * sizeof *all.acc);
+            slm_attn_finish(p, c, query, all);
+        }
+    }
+}
+
+/* Part by part. A ticket taken beyond a round is kept for the next. */
+static void run_split(slm_prog *p, const struct slm_run *run, const struct cut *cut,
+                      const struct split *s, struct slm_attn_chunk *c, int ith)
+{
+    size_t w = (size_t)c->n->i[A_WIDTH];
+    int i = take(p, c->n), tasks = cut->units * s->each;
+    for (int round = 0; round < s->rounds; round++) {
+        for (; i < (round + 1) * tasks; i = take(p, c->n)) {
+            int in = i - round * tasks, unit = in / s->each, k = in % s->each, from, to;
+            find_unit(p, run, cut, c, unit);
+            slm_attn_parts(c, &from, &to);
+            if (from + round * s->each + k >= to)
+                continue;
+            slm_attn_load(p, c);
+            slm_attn_part(p, c, from + round * s->each + k, waiting(s, cut, 1 + k, unit, w));
+        }
+        slm_pool_barrier(p->rt->pool);
+        int at[3] = {round, ith, slm_pool_threads(p->rt->pool)};
+        join_round(p, run, cut, s, c, at);
+        if (round + 1 < s->rounds)
+            slm_pool_barrier(p->rt->pool);
+    }
 }
 
 /* Work is handed out piece by piece, the ones with the most keys first: which thread takes one
@@ -325,30 +272,18 @@ static void place_scratch(const slm_prog *p, struct tile *t, int ith)
 void slm_op_attn_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
                      int nth)
 {
-    struct cut c = cut_of(p, n, run, nth);
-    int group = n->i[A_HEADS] / n->i[A_KV_HEADS], each = n->i[A_KV_HEADS] * c.parts;
-    struct tile t = {.n = n, .run = run};
-    atomic_int *ticket = &p->node[n - p->node].ticket;
-    place_scratch(p, &t, ith);
-    for (;;) {
-        int i = atomic_fetch_add_explicit(ticket, 1, memory_order_relaxed);
-        if (i >= c.blocks * each)
-            return;
-        int block = c.blocks - 1 - i / each, kv_head = i % each / c.parts, s = 0;
-        for (;; s++) {
-            int here = (p->segment[s + 1] - p->segment[s] + c.rows - 1) / c.rows;
-            if (block < here)
-                break;
-            block -= here;
-        }
-        int skip = i % c.parts * c.per;
-        t.row0 = p->segment[s] + block * c.rows;
-        t.rows = min_int(p->segment[s + 1] - t.row0, c.rows);
-        t.pos = run->pos + t.row0;
-        t.head0 = kv_head * group + skip;
-        t.heads = min_int(group - skip, c.per);
-        t.keys = slm_keys_of(p, n, run, p->segment[s], kv_head);
-        if (t.heads > 0)
-            run_chunk(p, &t);
+    struct cut cut = cut_of(p, n, run, nth);
+    struct slm_attn_chunk c = {.n = n};
+    struct split s;
+    slm_attn_place(&c, slm_scratch_of(p, ith), most_queries(n->i[A_HEADS] / n->i[A_KV_HEADS]));
+    if (worth_cutting(p, run, &cut, &c, &s)) {
+        run_split(p, run, &cut, &s, &c, ith);
+        return;
+    }
+    for (int i = take(p, n); i < cut.units; i = take(p, n)) {
+        int kv_heads = n->i[A_KV_HEADS];
+        find_unit(p, run, &cut, &c, (cut.blocks - 1 - i / kv_heads) * kv_heads + i % kv_heads);
+        slm_attn_load(p, &c);
+        slm_attn_run(p, &c);
     }
 }

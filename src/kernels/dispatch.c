@@ -30,6 +30,7 @@ static void fill_generic(struct slm_kern *k)
     slm_kern_fill_norm_generic(k);
     slm_kern_fill_mul_generic(k);
     slm_kern_fill_fast_generic(k);
+    slm_kern_fill_attn_generic(k);
 }
 
 void slm_kern_fill(struct slm_kern *k, const struct slm_cpu *cpu, enum slm_cpu_level top)

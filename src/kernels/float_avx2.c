@@ -14,6 +14,7 @@
 #include "kernels/quant_body.h"
 #include "kernels/mul_body.h"
 #include "kernels/rows_body.h"
+#include "kernels/attn_body.h"
 
 void slm_kern_fill_avx2(struct slm_kern *k)
 {
@@ -22,4 +23,5 @@ void slm_kern_fill_avx2(struct slm_kern *k)
     fill_mul(k);
     k->add_rows = add_rows;
     k->transpose = transpose;
+    fill_attn(k);
 }

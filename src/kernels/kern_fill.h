@@ -18,6 +18,7 @@ void slm_kern_fill_elem_generic(struct slm_kern *k);
 void slm_kern_fill_norm_generic(struct slm_kern *k);
 void slm_kern_fill_mul_generic(struct slm_kern *k);
 void slm_kern_fill_fast_generic(struct slm_kern *k);
+void slm_kern_fill_attn_generic(struct slm_kern *k);
 
 typedef void slm_to_f32_fn(float *out, const void *in, size_t n);
 /* The generic conversion of one type, for kernels that dequantise inside a product. */

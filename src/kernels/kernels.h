@@ -63,6 +63,42 @@ struct slm_prompt {
 #define SLM_PROMPT_PANEL ((size_t)1 << 20)
 #define SLM_PROMPT_SCRATCH (SLM_PROMPT_PANEL + ((size_t)16 << 10))
 
+/* The keys of a cache lie in blocks of SLM_KEYS positions, a channel's values side by side, so
+ * that a lane is a position and no sum runs across lanes:
+ *   f32 f16 bf16: [channel][position]
+ *   q8_0: for each 32 channels 16 float16 scales, then [4 channels at a time][position][4 bytes]
+ *   q4_0: the same with [8 channels at a time][position][4 bytes]: the first four channels in the
+ *         low halves of the bytes, the others in the high ones, as values plus 8
+ * which takes SLM_KEYS times the bytes of a row of the type. Values lie in ordinary rows. */
+#define SLM_KEYS 16
+
+/* y[i][j] = q[i] . key j, for i < ny and j < n, n a multiple of SLM_KEYS: the bits of one fused
+ * step a channel, rising, on the key as to_f32 gives it. */
+struct slm_scores {
+    float *y;
+    size_t ldy;
+    int ny;
+    const float *q;
+    size_t ldq;
+    const void *k; /* the first block; the others follow */
+    int n;
+    size_t width;
+};
+
+/* y[i][e] += p[i][j] * v[j][e] for i < ny, j < n rising, e < width: the bits of one fused step a
+ * row, on the row as to_f32 gives it. Rows are `stride` bytes apart. */
+struct slm_values {
+    float *y;
+    size_t ldy;
+    int ny;
+    const float *p;
+    size_t ldp;
+    const void *v;
+    size_t stride;
+    int n;
+    size_t width;
+};
+
 struct slm_kern {
 #define KERN(ret, name, args) ret(*name) args;
 #define KERN_DT(ret, name, args) ret(*name[SLM_DTYPE_COUNT]) args;

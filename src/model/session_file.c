@@ -1,12 +1,13 @@
 /* A session in a file: header, tokens, then for every layer the slots in use, keys before
- * values, and a checksum of it all. Little endian. It fits only the model, cache type and
- * window that wrote it; whatever disagrees is refused before the session is touched. Logits are
- * not kept: the last token is computed again. */
+ * values and head after head, as blocks of keys have them, and a checksum of it all. Little
+ * endian. It fits only the model, cache type and window that wrote it; whatever disagrees is
+ * refused before the session is touched. Logits are not kept: the last token is computed again.
+ */
 #include "model/session_in.h"
 
 #include <string.h>
 
-#define VERSION 1u
+#define VERSION 2u /* 1 had the heads of a slot side by side */
 
 struct header {
     char magic[8];          /* "slmsess\n" */
@@ -34,12 +35,6 @@ static void sum_add(struct sum *s, const void *p, size_t n)
 
 static uint64_t sum_end(const struct sum *s) { return s->b << 32 | s->a; }
 
-static int used(const slm_session *s, int l)
-{
-    int slots = s->kv.layer[l].slots;
-    return s->n < slots ? s->n : slots;
-}
-
 static struct header header_of(const slm_session *s)
 {
     struct header h = {.magic = {'s', 'l', 'm', 's', 'e', 's', 's', '\n'}, .version = VERSION};
@@ -52,6 +47,13 @@ static struct header header_of(const slm_session *s)
         if (s->m->hp.window[l]) /* rings must turn alike; layers that keep all may grow */
             h.exact_slots += (uint32_t)s->kv.layer[l].slots;
     return h;
+}
+
+/* The heads' keys, then their values. */
+static uint8_t *head_of(const struct slm_kv_layer *kv, int h)
+{
+    return h < kv->heads ? kv->k + (size_t)h * kv->head
+                         : kv->v + (size_t)(h - kv->heads) * kv->head;
 }
 
 static int put(struct slm_out *o, struct sum *sum, const void *p, size_t n, slm_err *err)
@@ -73,10 +75,9 @@ int slm_session_save(const slm_session *s, const char *path, slm_err *err)
         rc = put(&o, &sum, s->ids, (size_t)s->n * sizeof *s->ids, err);
     for (int l = 0; l < s->m->hp.layers && !rc; l++) {
         const struct slm_kv_layer *kv = &s->kv.layer[l];
-        size_t bytes = (size_t)used(s, l) * kv->stride;
-        rc = put(&o, &sum, kv->k, bytes, err);
-        if (!rc)
-            rc = put(&o, &sum, kv->v, bytes, err);
+        size_t bytes = slm_kv_used(kv, s->n);
+        for (int i = 0; i < 2 * kv->heads && !rc; i++)
+            rc = put(&o, &sum, head_of(kv, i), bytes, err);
     }
     uint64_t end = sum_end(&sum);
     if (!rc)
@@ -118,8 +119,8 @@ static int check_body(const slm_session *s, const struct slm_map *m, const struc
 {
     size_t want = sizeof *h + (size_t)h->tokens * 4 + 8;
     for (int l = 0; l < s->m->hp.layers; l++) {
-        size_t slots = (size_t)s->kv.layer[l].slots;
-        want += 2 * (h->tokens < slots ? h->tokens : slots) * s->kv.layer[l].stride;
+        const struct slm_kv_layer *kv = &s->kv.layer[l];
+        want += 2 * (size_t)kv->heads * slm_kv_used(kv, (int)h->tokens);
     }
     if (m->size != want)
         return slm_fail(err, SLM_E_FORMAT, "%s: %zu bytes, want %zu", path, m->size, want);
@@ -130,11 +131,10 @@ static int check_body(const slm_session *s, const struct slm_map *m, const struc
     sum_add(&sum, m->data + at, (size_t)h->tokens * 4);
     at += (size_t)h->tokens * 4;
     for (int l = 0; l < s->m->hp.layers; l++) {
-        size_t slots = (size_t)s->kv.layer[l].slots,
-               n = (h->tokens < slots ? h->tokens : slots) * s->kv.layer[l].stride;
-        sum_add(&sum, m->data + at, n);
-        sum_add(&sum, m->data + at + n, n);
-        at += 2 * n;
+        const struct slm_kv_layer *kv = &s->kv.layer[l];
+        size_t n = slm_kv_used(kv, (int)h->tokens);
+        for (int i = 0; i < 2 * kv->heads; i++, at += n)
+            sum_add(&sum, m->data + at, n);
     }
     memcpy(&end, m->data + at, sizeof end);
     if (end != sum_end(&sum))
@@ -157,11 +157,10 @@ static void take(slm_session *s, const struct slm_map *m, const struct header *h
     memcpy(s->ids, p, (size_t)s->n * sizeof *s->ids);
     p += (size_t)s->n * sizeof *s->ids;
     for (int l = 0; l < s->m->hp.layers; l++) {
-        struct slm_kv_layer *kv = &s->kv.layer[l];
-        size_t bytes = (size_t)used(s, l) * kv->stride;
-        memcpy(kv->k, p, bytes);
-        memcpy(kv->v, p + bytes, bytes);
-        p += 2 * bytes;
+        const struct slm_kv_layer *kv = &s->kv.layer[l];
+        size_t bytes = slm_kv_used(kv, s->n);
+        for (int i = 0; i < 2 * kv->heads; i++, p += bytes)
+            memcpy(head_of(kv, i), p, bytes);
     }
 }
 

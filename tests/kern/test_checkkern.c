@@ -676,6 +676,8 @@ static void check_one(struct checker *c, enum slm_dtype t)
     }
 }
 
+#include "kern/check_attn.h"
+
 /* ---- the list of cases ---- */
 
 struct slot {

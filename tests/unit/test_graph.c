@@ -251,6 +251,62 @@ static void rings_turn(void **state)
     toy_close(&t);
 }
 
+/* A long stream of two heads of keys, far beyond one part of the positions: one thread takes
+ * whole heads, many cut the positions and join them in rounds; prompts and single rows. */
+enum { LONG = 1500 };
+
+static void long_logits(int threads, int batch, enum slm_dtype type, float *out)
+{
+    struct toy t;
+    struct slm_kv kv, *kvs = &kv;
+    struct toy_model m = model_of(SLM_F32);
+    m.window[1] = 700;
+    toy_open(&t, threads, NULL);
+    toy_model_make(&t, &m);
+    struct slm_prog_opts o = {.max_rows = batch, .max_out = 1, .cache = true};
+    slm_prog *p = toy_program(&t, &m, &o);
+    open_cache(&kv, &t, &m, type, LONG, batch);
+    for (int at = 0, n; at < LONG; at += n) {
+        int32_t ids[300], pos[300], last;
+        n = LONG - at > 3 ? batch < LONG - 3 - at ? batch : LONG - 3 - at : 1;
+        for (int i = 0; i < n; i++) {
+            ids[i] = (at + i) * 13 % V;
+            pos[i] = at + i;
+        }
+        last = n - 1;
+        struct slm_run r = {.rows = n,
+                            .ids = ids,
+                            .pos = pos,
+                            .n_streams = 1,
+                            .kv = &kvs,
+                            .out = &last,
+                            .n_out = 1};
+        slm_prog_run(p, &r);
+        if (LONG - at <= 3)
+            memcpy(out + (LONG - at - 1) * V, slm_prog_value(p, m.logits, NULL),
+                   V * sizeof *out);
+    }
+    slm_kv_release(&kv);
+    slm_prog_free(p);
+    toy_close(&t);
+}
+
+static void long_streams_same_bits(void **state)
+{
+    (void)state;
+    static const int how[][2] = {{2, 300}, {5, 12}};
+    for (size_t k = 1; k < sizeof cache_types / sizeof *cache_types; k += 2) {
+        float a[3 * V], b[3 * V];
+        long_logits(1, 37, cache_types[k], a);
+        for (size_t i = 0; i < sizeof how / sizeof *how; i++) {
+            long_logits(how[i][0], how[i][1], cache_types[k], b);
+            if (memcmp(a, b, sizeof a))
+                fail_msg("cache %s: %d threads, runs of %d", slm_dtypes[cache_types[k]].name,
+                         how[i][0], how[i][1]);
+        }
+    }
+}
+
 /* Without a cache a run is its own context: the same numbers, and so a program that learns. */
 static void cache_or_none(void **state)
 {
@@ -663,6 +719,7 @@ int main(void)
         cmocka_unit_test(any_split_same_bits),
         cmocka_unit_test(streams_do_not_meet),
         cmocka_unit_test(rings_turn),
+        cmocka_unit_test(long_streams_same_bits),
         cmocka_unit_test(cache_or_none),
         cmocka_unit_test(plans_keep_apart),
         cmocka_unit_test(nothing_is_allocated),
