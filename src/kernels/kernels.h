@@ -66,9 +66,10 @@ struct slm_prompt {
 /* The keys of a cache lie in blocks of SLM_KEYS positions, a channel's values side by side, so
  * that a lane is a position and no sum runs across lanes:
  *   f32 f16 bf16: [channel][position]
- *   q8_0: for each 32 channels 16 float16 scales, then [4 channels at a time][position][4 bytes]
- *   q4_0: the same with [8 channels at a time][position][4 bytes]: the first four channels in the
- *         low halves of the bytes, the others in the high ones, as values plus 8
+ *   q8_0: for each 32 channels 16 float16 scales, then [four channels][position][4 bytes]
+ *   q4_0: for each 32 channels 16 float16 scales, then [eight channels][position][4 bytes], the
+ *         first four channels in the low halves of the bytes, the others in the high ones, as
+ *         values plus 8
  * which takes SLM_KEYS times the bytes of a row of the type. Values lie in ordinary rows. */
 #define SLM_KEYS 16
 
@@ -85,8 +86,8 @@ struct slm_scores {
     size_t width;
 };
 
-/* y[i][e] += p[i][j] * v[j][e] for i < ny, j < n rising, e < width: the bits of one fused step a
- * row, on the row as to_f32 gives it. Rows are `stride` bytes apart. */
+/* y[i][e] += p[i][j] * v[j][e] for i < ny, j < n rising, e < width: the bits of one fused step
+ * a row, on the row as to_f32 gives it. Rows are `stride` bytes apart. */
 struct slm_values {
     float *y;
     size_t ldy;
