@@ -136,6 +136,11 @@ SLM_API void slm_sampler_free(slm_sampler *s);
  * infinity (the message names the id) or no finite value, SLM_E_ARG when the biases ban every
  * id. */
 SLM_API int slm_sampler_next(slm_sampler *s, const float *logits, int32_t *id, slm_err *err);
+/* The same for n samplers, each another, with a row of logits each, on all threads of the first
+ * one's runtime: streams of a batch do not wait for one another. ids[i] is -1 where sampler i
+ * failed; the error of the first that did is given, the others have chosen. */
+SLM_API int slm_sampler_next_each(slm_sampler *const *s, const float *const *logits,
+                                  int32_t *ids, int n, slm_err *err);
 /* Tells it of a token that it did not choose (the prompt). */
 SLM_API void slm_sampler_accept(slm_sampler *s, int32_t id);
 /* Forgets the tokens only: random numbers and mirostat go on. */

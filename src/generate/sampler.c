@@ -4,6 +4,7 @@
 #include "generate/sample.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 enum stage {
@@ -345,8 +346,66 @@ static bool may_lose_best(const slm_sampler *s, enum stage st)
         || (st == ST_XTC && s->o.xtc_probability > 0);
 }
 
+/* Is the choice the largest logit, whatever came before? */
+static bool plain(const slm_sampler *s)
+{
+    bool memory = s->penalty.counts || s->dry.hist;
+    bool filters = (s->o.typical_p < 1 && has(s, ST_TYPICAL)) ||
+                   (s->o.xtc_probability > 0 && has(s, ST_XTC));
+    return s->o.temp < least_temp && !s->o.n_bias && !memory && !filters;
+}
+
+static int next_plain(const slm_sampler *s, const float *logits, int32_t *id, slm_err *err)
+{
+    float best = logits[0];
+    int good = 0, n = s->n_vocab;
+    for (int i = 0; i < n; i++) {
+        good += logits[i] < INFINITY;
+        best = logits[i] > best ? logits[i] : best;
+    }
+    if (good < n || best == -INFINITY)
+        return bad_logits(logits, n, err);
+    for (*id = 0; logits[*id] != best;)
+        ++*id;
+    return 0;
+}
+
+struct batch {
+    slm_sampler *const *sampler;
+    const float *const *logits;
+    int32_t *ids;
+    int n;
+    atomic_int next;
+};
+
+static void draw_each(int ith, int nth, void *arg)
+{
+    struct batch *b = arg;
+    (void)ith;
+    (void)nth;
+    for (int i; (i = atomic_fetch_add(&b->next, 1)) < b->n;)
+        if (slm_sampler_next(b->sampler[i], b->logits[i], &b->ids[i], NULL))
+            b->ids[i] = -1;
+}
+
+int slm_sampler_next_each(slm_sampler *const *s, const float *const *logits, int32_t *ids,
+                          int n, slm_err *err)
+{
+    struct batch b = {.sampler = s, .logits = logits, .ids = ids, .n = n};
+    int32_t id;
+    if (n < 1)
+        return slm_fail(err, SLM_E_ARG, "%d samplers", n);
+    slm_pool_run(s[0]->rt->pool, draw_each, &b);
+    for (int i = 0; i < n; i++)
+        if (ids[i] < 0) /* failing changes nothing, so it fails again, and says why */
+            return slm_sampler_next(s[i], logits[i], &id, err);
+    return 0;
+}
+
 int slm_sampler_next(slm_sampler *s, const float *logits, int32_t *id, slm_err *err)
 {
+    if (plain(s))
+        return next_plain(s, logits, id, err);
     int code = fill(s, logits, err);
     if (code)
         return code;

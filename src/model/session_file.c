@@ -13,8 +13,10 @@ struct header {
     char magic[8];          /* "slmsess\n" */
     uint32_t version, type; /* type: GGUF's id of the cache type */
     uint64_t model;         /* slm_model_fingerprint */
-    uint32_t layers, tokens, rope_set,
-        exact_slots; /* exact_slots: slots of all layers, summed */
+    uint32_t layers, tokens;
+    uint32_t rope_set;    /* its lowest byte; above it, how far rings were written past `tokens`
+                           * by tokens since taken back */
+    uint32_t exact_slots; /* slots of all layers with a window, summed */
 };
 
 struct sum {
@@ -42,10 +44,12 @@ static struct header header_of(const slm_session *s)
     h.model = slm_model_fingerprint(s->m);
     h.layers = (uint32_t)s->m->hp.layers;
     h.tokens = (uint32_t)s->n;
-    h.rope_set = s->rope_set;
     for (int l = 0; l < s->m->hp.layers; l++)
         if (s->m->hp.window[l]) /* rings must turn alike; layers that keep all may grow */
             h.exact_slots += (uint32_t)s->kv.layer[l].slots;
+    h.rope_set = s->rope_set;
+    if (h.exact_slots)
+        h.rope_set |= (uint32_t)(s->top - s->n) << 8;
     return h;
 }
 
@@ -108,8 +112,8 @@ static int check_header(const slm_session *s, const struct header *h, const char
     if (h->tokens > (uint32_t)s->context)
         return slm_fail(err, SLM_E_LIMIT, "%s: %u tokens, the context holds %d", path,
                         h->tokens, s->context);
-    if (h->rope_set > 1)
-        return slm_fail(err, SLM_E_FORMAT, "%s: rope set %u", path, h->rope_set);
+    if ((h->rope_set & 255) > 1)
+        return slm_fail(err, SLM_E_FORMAT, "%s: rope set %u", path, h->rope_set & 255);
     return 0;
 }
 
@@ -153,7 +157,8 @@ static void take(slm_session *s, const struct slm_map *m, const struct header *h
 {
     const uint8_t *p = m->data + sizeof *h;
     s->n = (int)h->tokens;
-    s->rope_set = (uint8_t)h->rope_set;
+    s->top = s->n + (int)(h->rope_set >> 8);
+    s->rope_set = (uint8_t)(h->rope_set & 255);
     memcpy(s->ids, p, (size_t)s->n * sizeof *s->ids);
     p += (size_t)s->n * sizeof *s->ids;
     for (int l = 0; l < s->m->hp.layers; l++) {

@@ -509,6 +509,58 @@ static void logits_are_not_changed(void **state)
     slm_sampler_free(s);
 }
 
+/* Samplers that draw together draw what each would have drawn alone; one that cannot is alone
+ * in that. */
+static void together_as_alone(void **state)
+{
+    enum { N = 9, V = 300 };
+    static float logits[N][V];
+    slm_runtime *many = NULL;
+    slm_runtime_opts ro;
+    slm_sampler *a[N], *b[N];
+    const float *rows[N];
+    slm_err err = {0};
+    uint32_t x = 9;
+    (void)state;
+    slm_runtime_opts_init(&ro);
+    ro.threads = 3;
+    assert_int_equal(slm_runtime_open(&many, &ro, NULL), 0);
+    for (int i = 0; i < N; i++) {
+        slm_sampler_opts o;
+        slm_sampler_opts_init(&o);
+        o.temp = i % 3 ? 1 : 0;
+        o.repeat_penalty = i % 2 ? 1.2f : 1;
+        o.seed = (uint64_t)i;
+        assert_int_equal(slm_sampler_new(&a[i], many, V, NULL, &o, &err), 0);
+        assert_int_equal(slm_sampler_new(&b[i], rt, V, NULL, &o, &err), 0);
+        rows[i] = logits[i];
+    }
+    for (int t = 0; t < 40; t++) {
+        int32_t ids[N], id;
+        for (int i = 0; i < N; i++)
+            for (int k = 0; k < V; k++) {
+                x = x * 1664525u + 1013904223u;
+                logits[i][k] = (float)(x >> 16) / 10000;
+            }
+        if (t == 20)
+            logits[4][7] = logits[6][8] = NAN;
+        int rc = slm_sampler_next_each(a, rows, ids, N, &err);
+        assert_int_equal(rc, t == 20 ? SLM_E_NUMERIC : 0);
+        for (int i = 0; i < N; i++) {
+            if (slm_sampler_next(b[i], logits[i], &id, NULL))
+                id = -1;
+            assert_int_equal(ids[i], id);
+        }
+    }
+    assert_non_null(strstr(err.msg, "id 7"));
+    assert_int_equal(slm_sampler_next_each(a, rows, NULL, 0, &err), SLM_E_ARG);
+    for (int i = 0; i < N; i++) {
+        slm_sampler_free(a[i]);
+        slm_sampler_free(b[i]);
+    }
+    slm_runtime_close(&many);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -533,6 +585,7 @@ int main(void)
         cmocka_unit_test(mirostat_settles_near_its_aim),
         cmocka_unit_test(nothing_is_allocated_per_token),
         cmocka_unit_test(logits_are_not_changed),
+        cmocka_unit_test(together_as_alone),
     };
     return cmocka_run_group_tests(tests, open_rt, close_rt);
 }
