@@ -35,7 +35,9 @@ static const struct slm_cli_opt opts[] = {
     SLM_CLI_CHOICE(0, "method", F(method), "nearest gptq",
                    "how numbers are rounded: nearest, or gptq: by second derivatives of the "
                    "calibration text, slower and closer (default: nearest)"),
-    SLM_CLI_VALUE(OPT_FILE, 0, "calibration", F(calibration), "TEXT", "the text for that"),
+    SLM_CLI_VALUE(OPT_FILE, 0, "calibration", F(calibration), "TEXT",
+                  "the text for that; with a target also for measuring what each tensor's "
+                  "rounding costs the model"),
     SLM_CLI_INT(0, "chunks", F(chunks), "N", 0, 1 << 30,
                 "only the first N chunks of 512 tokens of it; 0: all (default: 0)"),
     SLM_CLI_FLAG(0, "pure", F(pure), "every matrix the type itself, no mix"),
@@ -127,6 +129,65 @@ static void report_table(slm_quant *q, const slm_quant_info *info)
            info->bpw);
 }
 
+/* The calibration text through the model: to measure what each matrix's rounding costs
+ * (sensitivity not NULL), or to round by second derivatives. */
+static int use_text(struct slm_cli *c, const struct args *a, slm_quant *q, double *sensitivity,
+                    slm_err *err)
+{
+    struct slm_cli_progress bar;
+    struct slm_cli_buf text = {0};
+    slm_ids ids = {0};
+    slm_quant_text o;
+    double t = slm_cli_seconds();
+    int code = slm_cli_read(&text, a->calibration, err);
+    if (!code)
+        code =
+            slm_cli_encode(slm_quant_model(q), text.s, text.n, SLM_ENCODE_AFFIXES, &ids, err);
+    slm_quant_text_init(&o);
+    o.ids = ids.data;
+    o.n = ids.len;
+    o.chunks = a->chunks;
+    o.progress = slm_cli_progress_step;
+    o.progress_arg = &bar;
+    slm_cli_progress_start(&bar, c, sensitivity ? "sensitivity" : "round",
+                           sensitivity ? "tensors" : "ppm");
+    if (!code)
+        code = sensitivity ? slm_quant_sense(q, sensitivity, &o, err)
+                           : slm_quant_second(q, &o, err);
+    slm_cli_progress_end(&bar);
+    if (!code)
+        slm_cli_say(c, "%s on %s in %.2f s", sensitivity ? "sensitivity measured" : "rounded",
+                    a->calibration, slm_cli_seconds() - t);
+    slm_cli_buf_free(&text);
+    slm_ids_release(&ids);
+    return code;
+}
+
+/* Types within the budget. */
+static int fit_plan(struct slm_cli *c, const struct args *a, slm_quant *q,
+                    slm_quant_target *target, slm_err *err)
+{
+    struct slm_cli_progress bar;
+    slm_quant_info info;
+    double *sensitivity = NULL;
+    int code = 0;
+    if (a->calibration) {
+        code = slm_quant_info_get(q, &info, err);
+        if (!code) {
+            sensitivity = slm_cli_realloc(NULL, (size_t)info.tensors * sizeof *sensitivity);
+            code = use_text(c, a, q, sensitivity, err);
+        }
+    }
+    target->sensitivity = sensitivity;
+    target->progress_arg = &bar;
+    slm_cli_progress_start(&bar, c, "measure", "weights");
+    if (!code)
+        code = slm_quant_fit(q, target, err);
+    slm_cli_progress_end(&bar);
+    free(sensitivity);
+    return code;
+}
+
 static int open_plan(struct slm_cli *c, const struct args *a, slm_quant **q, slm_err *err)
 {
     slm_quant_target target = {.bpw = (double)a->bpw, .progress = slm_cli_progress_step};
@@ -149,43 +210,7 @@ static int open_plan(struct slm_cli *c, const struct args *a, slm_quant **q, slm
                             "--type is missing (Q4_K_M, Q8_0 ...), or --target-size");
     if (!code)
         code = slm_quant_open(q, c->rt, c->words.v[0], &o, err);
-    if (code || !o.fit)
-        return code;
-    struct slm_cli_progress bar;
-    target.progress_arg = &bar;
-    slm_cli_progress_start(&bar, c, "measure", "weights");
-    code = slm_quant_fit(*q, &target, err);
-    slm_cli_progress_end(&bar);
-    return code;
-}
-
-/* Rounding by second derivatives, before anything is written. */
-static int round_second(struct slm_cli *c, const struct args *a, slm_quant *q, slm_err *err)
-{
-    struct slm_cli_progress bar;
-    struct slm_cli_buf text = {0};
-    slm_ids ids = {0};
-    slm_quant_second_opts o;
-    double t = slm_cli_seconds();
-    int code = slm_cli_read(&text, a->calibration, err);
-    if (!code)
-        code =
-            slm_cli_encode(slm_quant_model(q), text.s, text.n, SLM_ENCODE_AFFIXES, &ids, err);
-    slm_quant_second_opts_init(&o);
-    o.ids = ids.data;
-    o.n = ids.len;
-    o.chunks = a->chunks;
-    o.progress = slm_cli_progress_step;
-    o.progress_arg = &bar;
-    slm_cli_progress_start(&bar, c, "round", "ppm");
-    if (!code)
-        code = slm_quant_second(q, &o, err);
-    slm_cli_progress_end(&bar);
-    if (!code)
-        slm_cli_say(c, "rounded by %s in %.2f s", a->calibration, slm_cli_seconds() - t);
-    slm_cli_buf_free(&text);
-    slm_ids_release(&ids);
-    return code;
+    return code || !o.fit ? code : fit_plan(c, a, *q, &target, err);
 }
 
 static int write_plan(struct slm_cli *c, slm_quant *q, const char *out, slm_err *err)
@@ -214,10 +239,13 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     slm_quant *q = NULL;
     slm_quant_info info;
     bool second = a->method && !strcmp(a->method, "gptq");
-    if (second != (a->calibration != NULL))
-        return slm_cli_fail(err, SLM_E_ARG, "--method gptq and --calibration TEXT go together");
-    if (a->chunks && !second)
-        return slm_cli_fail(err, SLM_E_ARG, "--chunks goes with --method gptq");
+    if (second && !a->calibration)
+        return slm_cli_fail(err, SLM_E_ARG, "--method gptq needs --calibration TEXT");
+    if (a->calibration && !second && !a->size && !(a->bpw > 0))
+        return slm_cli_fail(err, SLM_E_ARG,
+                            "--calibration goes with --method gptq or with a target");
+    if (a->chunks && !a->calibration)
+        return slm_cli_fail(err, SLM_E_ARG, "--chunks goes with --calibration");
     if (!out && !a->dry)
         return slm_cli_fail(err, SLM_E_ARG, "the file to write is missing");
     size_t n = out ? strlen(out) : 0;
@@ -228,7 +256,7 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     if (!code)
         code = open_plan(c, a, &q, err);
     if (!code && !a->dry && second)
-        code = round_second(c, a, q, err);
+        code = use_text(c, a, q, NULL, err);
     if (!code && !a->dry)
         code = write_plan(c, q, out, err);
     if (!code && a->dry && out)

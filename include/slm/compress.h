@@ -100,6 +100,24 @@ SLM_API void slm_quant_close(slm_quant **q);
 /* The model that it was opened on; borrowed until q is closed. */
 SLM_API const slm_model *slm_quant_model(const slm_quant *q);
 
+/* A text that a plan is fitted to. */
+typedef struct slm_quant_text {
+    const int32_t *ids;
+    size_t n;
+    int context, chunks;       /* as in slm_imatrix_opts */
+    double damp;               /* second: of the mean diagonal, added to it; 0: 0.01 */
+    uint64_t memory;           /* second: bytes of moments at once; 0: one layer's */
+    slm_progress_fn *progress; /* done and total in units of its own */
+    void *progress_arg;
+} slm_quant_text;
+SLM_API void slm_quant_text_init(slm_quant_text *o);
+
+/* Measures on a text (its first chunks) what the rounding of each matrix does to the model's
+ * predictions: sensitivity (tensors) becomes the divergence in nats by relative error, as
+ * slm_quant_target wants it. One pass a matrix. Errors: as of slm_quant_second. */
+SLM_API int slm_quant_sense(slm_quant *q, double *sensitivity, const slm_quant_text *o,
+                            slm_err *err);
+
 /* Chooses types anew so that the file stays within a budget and the sum over the tensors of
  * sensitivity times relative error is least. Tensors whose types were asked for keep them. */
 typedef struct slm_quant_target {
@@ -121,17 +139,7 @@ SLM_API int slm_quant_fit(slm_quant *q, const slm_quant_target *t, slm_err *err)
  * to iq3, tq1_0) are left to slm_quant_write. Keeps the rounded matrices in memory until q is
  * closed. Errors: SLM_E_ARG (less than one chunk, an id out of range), SLM_E_NUMERIC (inputs
  * that are not finite), SLM_E_CANCELLED, SLM_E_NOMEM. */
-typedef struct slm_quant_second_opts {
-    const int32_t *ids; /* the text */
-    size_t n;
-    int context, chunks;       /* as in slm_imatrix_opts */
-    double damp;               /* of the mean diagonal, added to the diagonal; 0: 0.01 */
-    uint64_t memory;           /* bytes of moments at once; 0: one layer's */
-    slm_progress_fn *progress; /* in millionths of the work */
-    void *progress_arg;
-} slm_quant_second_opts;
-SLM_API void slm_quant_second_opts_init(slm_quant_second_opts *o);
-SLM_API int slm_quant_second(slm_quant *q, const slm_quant_second_opts *o, slm_err *err);
+SLM_API int slm_quant_second(slm_quant *q, const slm_quant_text *o, slm_err *err);
 
 typedef struct slm_quant_info {
     const char *type;    /* the mix's name, "auto" */

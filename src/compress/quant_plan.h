@@ -53,6 +53,14 @@ int slm_quant_file_bytes(slm_quant *q, uint64_t *bytes, slm_err *err);
 int slm_quant_measure(const slm_quant *q, int i, const enum slm_dtype *t, int n, double *error,
                       slm_err *err);
 
+/* Gives weight i other bytes (parts of rows of type t), which stay the caller's; and
+ * takes them back, also where nothing was given. */
+int slm_quant_swap(slm_quant *q, int i, enum slm_dtype t, const uint8_t *bytes, slm_err *err);
+void slm_quant_swap_back(slm_quant *q, int i, const struct slm_weight *old);
+/* The length of chunks and how many of them a text has; refuses what can not be run. */
+int slm_quant_text_check(const slm_quant_text *o, const slm_model *m, int *context,
+                         size_t *chunks, slm_err *err);
+
 /* ---- the budget (budget.c): knows nothing of tensors ---- */
 
 enum { SLM_BUDGET_OPTIONS = 24 };

@@ -14,7 +14,7 @@
 
 struct second {
     slm_quant *q;
-    const slm_quant_second_opts *o;
+    const slm_quant_text *o;
     struct slm_weight *kept; /* (n_weights) the model's own */
     bool *wanted;            /* (n_weights) of this group */
     int32_t *piece;          /* (context) */
@@ -87,23 +87,6 @@ static int run_text(struct second *s, struct slm_hessian *g, int l1, bool output
 
 /* ---- one matrix ---- */
 
-/* The rounded matrix takes the model's place. */
-static int put_ready(struct second *s, int i, uint8_t *bytes, slm_err *err)
-{
-    slm_quant *q = s->q;
-    struct slm_weight *w = &q->m->weight[i];
-    size_t stride = slm_row_bytes(q->type[i], (size_t)w->cols);
-    const uint8_t **part = slm_alloc_n(q->rt, SLM_MEM_USER, (size_t)w->parts, sizeof *part);
-    if (!part)
-        return slm_fail_mem(err, w->name, (size_t)w->parts * sizeof *part);
-    for (int e = 0; e < w->parts; e++)
-        part[e] = bytes + (size_t)e * (size_t)w->rows * stride;
-    w->type = q->type[i];
-    w->stride = stride;
-    w->part = part;
-    return 0;
-}
-
 static int round_matrix(struct second *s, int i, const float *factor, slm_err *err)
 {
     slm_quant *q = s->q;
@@ -125,7 +108,7 @@ static int round_matrix(struct second *s, int i, const float *factor, slm_err *e
         if (!rc)
             rc = step(s, (double)w->rows * w->cols * w->cols, err);
     }
-    return rc ? rc : put_ready(s, i, out, err);
+    return rc ? rc : slm_quant_swap(q, i, q->type[i], out, err);
 }
 
 static int round_group(struct second *s, struct slm_hessian *g, slm_err *err)
@@ -243,49 +226,22 @@ static void estimate(struct second *s)
     }
 }
 
-static int check_text(struct second *s, slm_err *err)
-{
-    const slm_model *m = s->q->m;
-    const slm_quant_second_opts *o = s->o;
-    s->context = o->context ? o->context : m->hp.context < 512 ? m->hp.context : 512;
-    if (s->context < 1 || s->context > SLM_MAX_CONTEXT || o->chunks < 0)
-        return slm_fail(err, SLM_E_ARG, "%d chunks of %d tokens", o->chunks, s->context);
-    s->chunks = o->n / (size_t)s->context;
-    if (!s->chunks)
-        return slm_fail(err, SLM_E_ARG,
-                        "%zu tokens of text are not one chunk of %d: give a longer text or a "
-                        "smaller context",
-                        o->n, s->context);
-    if (o->chunks && (size_t)o->chunks < s->chunks)
-        s->chunks = (size_t)o->chunks;
-    for (size_t i = 0; i < s->chunks * (size_t)s->context; i++)
-        if (o->ids[i] < 0 || o->ids[i] >= m->hp.vocab)
-            return slm_fail(err, SLM_E_ARG, "token %d is outside the vocabulary of %d",
-                            o->ids[i], m->hp.vocab);
-    return 0;
-}
-
 /* The model as it was opened. */
 static void restore(struct second *s)
 {
     slm_quant *q = s->q;
     for (int i = 0; i < q->m->n_weights && s->kept; i++)
-        if (q->m->weight[i].part != s->kept[i].part) {
-            slm_free(q->rt, (void *)(uintptr_t)q->m->weight[i].part);
-            q->m->weight[i] = s->kept[i];
-        }
+        slm_quant_swap_back(q, i, &s->kept[i]);
     slm_free(q->rt, s->kept);
     slm_free(q->rt, s->wanted);
     slm_free(q->rt, s->piece);
 }
 
-void slm_quant_second_opts_init(slm_quant_second_opts *o) { memset(o, 0, sizeof *o); }
-
-int slm_quant_second(slm_quant *q, const slm_quant_second_opts *o, slm_err *err)
+int slm_quant_second(slm_quant *q, const slm_quant_text *o, slm_err *err)
 {
     struct second s = {.q = q, .o = o};
     size_t n = (size_t)q->m->n_weights;
-    int rc = check_text(&s, err);
+    int rc = slm_quant_text_check(o, q->m, &s.context, &s.chunks, err);
     if (rc)
         return rc;
     s.kept = slm_alloc_n(q->rt, SLM_MEM_USER, n, sizeof *s.kept);

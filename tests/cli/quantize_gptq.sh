@@ -10,6 +10,13 @@ $SLM quantize $m $TMP/b.gguf --type Q4_0 --allow-requantize -q 2> /dev/null; ech
 a=$($SLM perplexity $TMP/a.gguf -f $TMP/text -d lm-eval -c 256 --kld $m -q --json | grep -o '"kld_mean": [0-9.]*' | cut -c 13-)
 b=$($SLM perplexity $TMP/b.gguf -f $TMP/text -d lm-eval -c 256 --kld $m -q --json | grep -o '"kld_mean": [0-9.]*' | cut -c 13-)
 awk "BEGIN { print ($a < 0.7 * $b) }"
+# A target with measured sensitivity keeps within its bytes and diverges less than the mix of as many.
+n=$(wc -c < $TMP/b.gguf)
+$SLM quantize $m $TMP/c.gguf --type Q4_0 --allow-requantize --target-size $n --calibration $TMP/text -q; echo $?
+[ $(wc -c < $TMP/c.gguf) -le $n ]; echo $?
+c=$($SLM perplexity $TMP/c.gguf -f $TMP/text -d lm-eval -c 256 --kld $m -q --json | grep -o '"kld_mean": [0-9.]*' | cut -c 13-)
+awk "BEGIN { print ($c < $b) }"
+rm $TMP/c.gguf
 echo short > $TMP/short
 for args in "--type Q4_0 --method gptq" "--type Q4_0 --calibration $TMP/text" "--type Q4_0 --chunks 3" \
     "$o --calibration $TMP/short" "$o --calibration $TMP/none" "--type Q4_0 --method best"; do
