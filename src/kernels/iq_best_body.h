@@ -20,6 +20,8 @@ struct iq_type {
     bool even;   /* of eight signs an even number is minus */
     int deltas;  /* 0: signs. 1: no signs, but a shift for a sub-block; 2: for each entry */
     float ratio; /* usual root mean square of a sub-block to its scale */
+    float lift;  /* how far the scale is raised, see lengthen */
+    bool large;  /* large elements weigh more, see take */
     float level[8];
     void (*put)(void *out, const struct iq_block *r);
 };
@@ -395,10 +397,12 @@ static __attribute__((noinline)) float settle(const struct work *k, struct iq_bl
     return error;
 }
 
-/* x / amax and w over its mean; what is no number counts nothing, what is too large is cut. */
-static void take(struct work *k, const float *x, const float *w)
+/* x / amax and w over the largest; what is no number counts nothing, what is too large is cut.
+ * With `large`, weights grow with the square root of an element's magnitude over the block's:
+ * at two bits and below that keeps more of a product than the least error does. */
+static void take(struct work *k, const float *x, const float *w, bool large)
 {
-    float most = 0;
+    float most = 0, sum = 0;
     k->amax = 0;
     for (int i = 0; i < 256; i++) {
         float v = fabsf(x[i]);
@@ -410,11 +414,14 @@ static void take(struct work *k, const float *x, const float *w)
     for (int i = 0; i < 256; i++) {
         float v = k->amax > 0 ? x[i] / k->amax : 0;
         k->x[i] = v >= -1 ? v <= 1 ? v : 1 : v < -1 ? -1 : 0;
+        sum += k->x[i] * k->x[i];
         v = most > 0 ? w[i] / most : 1;
         k->w[i] = v > 1e-7f ? v <= 1 ? v : 1 : 1e-7f; /* never quite nothing */
         if (x[i] != x[i])
             k->w[i] = 1e-7f;
     }
+    for (int i = 0; large && sum > 0 && i < 256; i++)
+        k->w[i] *= sqrtf(sqrtf(1 + k->x[i] * k->x[i] * 256 / sum));
 }
 
 static float rounded(const struct work *k, float d, uint16_t *half)
@@ -422,6 +429,21 @@ static float rounded(const struct work *k, float d, uint16_t *half)
     float v = d * k->amax;
     *half = slm_f32_to_f16(v < 65504 ? v : 65504);
     return slm_f16_to_f32(*half) / k->amax;
+}
+
+/* At the scale of least error values are too small by the part of the block that is lost, and
+ * so are all products with them, which adds up where errors cancel. So the scale is raised
+ * towards the one that keeps products as large as they were; what that adds to the error is of
+ * second order. */
+static void lengthen(const struct work *k, struct iq_block *r, float error)
+{
+    float whole = 0;
+    for (int i = 0; i < 256; i++)
+        whole += k->w[i] * k->x[i] * k->x[i];
+    float up = k->t->lift * (whole / -error - 1);
+    up = up > 0.2f ? 0.2f : up > 0 ? up : 0;
+    float d = slm_f16_to_f32(r->d) * (1 + up);
+    r->d = slm_f32_to_f16(d < 65504 ? d : 65504);
 }
 
 #define ROUNDS 3
@@ -455,6 +477,27 @@ static __attribute__((noinline)) void block_best(struct work *k, struct iq_block
         if (same == r.d)
             break;
     }
+    if (least < 0)
+        lengthen(k, best, least);
+}
+
+/* Whether r's error, by the caller's weights, is below that of zeros. */
+static bool worth(const struct iq_type *t, const struct iq_block *r, const float *x,
+                  const float *w)
+{
+    int each = t->each, bits = each == 8 ? 2 : 3;
+    double error = 0, d = (double)slm_f16_to_f32(r->d);
+    for (int i = 0; i < 256; i++) {
+        int l = t->codes[r->at[i / each]] >> bits * (i % each) & ((1 << bits) - 1);
+        double q = (double)t->level[l];
+        if (t->deltas)
+            q += r->minus[i / 8] ? -0.125 : 0.125;
+        else if (r->signs[i / 8] >> (i & 7) & 1)
+            q = -q;
+        double v = d * (2 * r->s[i * t->subs / 256] + 1) * q;
+        error += (w ? (double)w[i] : 1) * v * (v - 2 * (double)x[i]);
+    }
+    return error < 0;
 }
 
 static void rows_best(const struct iq_type *t, uint8_t *out, const float *in, const float *w,
@@ -466,8 +509,13 @@ static void rows_best(const struct iq_type *t, uint8_t *out, const float *in, co
     finder_init(&k.f, t->codes, t->entries, t->each);
     for (size_t i = 0; i + 256 <= n; i += 256, out += bytes) {
         uint32_t block[28] = {0}; /* rows may lie at any address */
-        take(&k, in + i, w ? w + i : NULL);
+        const float *wi = w ? w + i : NULL;
+        take(&k, in + i, wi, t->large);
         block_best(&k, &r);
+        if (t->large && !worth(t, &r, in + i, wi)) { /* outliers can do that */
+            take(&k, in + i, wi, false);
+            block_best(&k, &r);
+        }
         t->put(block, &r);
         memcpy(out, block, bytes);
     }
@@ -485,20 +533,22 @@ static void rows_best(const struct iq_type *t, uint8_t *out, const float *in, co
         4 / 4.0f, 12 / 4.0f, 20 / 4.0f, 28 / 4.0f, 36 / 4.0f, 44 / 4.0f, 52 / 4.0f, 62 / 4.0f  \
     }
 
+/* clang-format off */
 static const struct iq_type type_iq2_xxs = {
-    slm_iq2_xxs_grid, 256, 8, 8, 16, true, 0, 2.6f, LEVEL2, put_iq2_xxs};
-static const struct iq_type type_iq2_xs = {slm_iq2_xs_grid, 512,       8, 16, 16, true, 0, 2.6f,
-                                           LEVEL2,          put_iq2_xs};
-static const struct iq_type type_iq2_s = {slm_iq2_s_grid, 1024, 8,    16,     16,
-                                          false,          0,    2.6f, LEVEL2, put_iq2_s};
-static const struct iq_type type_iq3_xxs = {slm_iq3_xxs_grid, 256,        4, 8, 16, true, 0, 6,
-                                            LEVEL3,           put_iq3_xxs};
+    slm_iq2_xxs_grid, 256, 8, 8, 16, true, 0, 2.6f, 0.6f, true, LEVEL2, put_iq2_xxs};
+static const struct iq_type type_iq2_xs = {
+    slm_iq2_xs_grid, 512, 8, 16, 16, true, 0, 2.6f, 0.6f, true, LEVEL2, put_iq2_xs};
+static const struct iq_type type_iq2_s = {
+    slm_iq2_s_grid, 1024, 8, 16, 16, false, 0, 2.6f, 0.6f, true, LEVEL2, put_iq2_s};
+static const struct iq_type type_iq3_xxs = {
+    slm_iq3_xxs_grid, 256, 4, 8, 16, true, 0, 6, 1, false, LEVEL3, put_iq3_xxs};
 static const struct iq_type type_iq3_s = {
-    slm_iq3_s_grid, 512, 4, 8, 16, false, 0, 6, {1, 3, 5, 7, 9, 11, 13, 15}, put_iq3_s};
-static const struct iq_type type_iq1_s = {slm_iq1_s_grid, 2048, 8,    8,          8,
-                                          false,          1,    0.8f, {-1, 0, 1}, put_iq1_s};
-static const struct iq_type type_iq1_m = {slm_iq1_s_grid, 2048, 8,    16,         8,
-                                          false,          2,    0.8f, {-1, 0, 1}, put_iq1_m};
+    slm_iq3_s_grid, 512, 4, 8, 16, false, 0, 6, 1, false, {1, 3, 5, 7, 9, 11, 13, 15}, put_iq3_s};
+static const struct iq_type type_iq1_s = {
+    slm_iq1_s_grid, 2048, 8, 8, 8, false, 1, 0.8f, 0.5f, true, {-1, 0, 1}, put_iq1_s};
+static const struct iq_type type_iq1_m = {
+    slm_iq1_s_grid, 2048, 8, 16, 8, false, 2, 0.8f, 0.5f, true, {-1, 0, 1}, put_iq1_m};
+/* clang-format on */
 
 #define IQ_BEST(X)                                                                             \
     X(IQ2_XXS, iq2_xxs)                                                                        \
