@@ -543,7 +543,8 @@ static const struct iq_type type_iq2_s = {
 static const struct iq_type type_iq3_xxs = {
     slm_iq3_xxs_grid, 256, 4, 8, 16, true, 0, 6, 1, false, LEVEL3, put_iq3_xxs};
 static const struct iq_type type_iq3_s = {
-    slm_iq3_s_grid, 512, 4, 8, 16, false, 0, 6, 1, false, {1, 3, 5, 7, 9, 11, 13, 15}, put_iq3_s};
+    slm_iq3_s_grid, 512, 4, 8, 16, false, 0, 6, 1, false, {1, 3, 5, 7, 9, 11, 13, 15},
+    put_iq3_s};
 static const struct iq_type type_iq1_s = {
     slm_iq1_s_grid, 2048, 8, 8, 8, false, 1, 0.8f, 0.5f, true, {-1, 0, 1}, put_iq1_s};
 static const struct iq_type type_iq1_m = {
