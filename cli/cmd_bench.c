@@ -152,10 +152,13 @@ static double ceiling(const struct bench *b, bool decode, double gbs, double *bo
         return gbs * 1e9 / ((double)i->bytes * share + cache);
     }
     double peak = b->peaks.f32_gflops;
-    if (!b->a->session.o.exact && is_quantised(i->types) && b->peaks.int8_gops > 0)
+    bool fast = !b->a->session.o.exact, quantised = is_quantised(i->types),
+         half = i->types && strstr(i->types, "f16"); /* bf16 too */
+    if (fast && (quantised || half) && b->peaks.amx_bf16_gflops > 0)
+        peak = b->peaks.amx_bf16_gflops; /* prompts of all these types go through it */
+    else if (fast && quantised && b->peaks.int8_gops > 0)
         peak = b->peaks.int8_gops;
-    else if (!b->a->session.o.exact && i->types && strstr(i->types, "bf16") &&
-             b->peaks.bf16_gflops > 0)
+    else if (fast && half && strstr(i->types, "bf16") && b->peaks.bf16_gflops > peak)
         peak = b->peaks.bf16_gflops;
     *bound = peak;
     *what = "peak_gops";
