@@ -1,37 +1,44 @@
 /* slm bench: how fast a model runs here, each figure beside the ceiling that this machine sets.
- */
-#include "cli.h"
-
+ * Options that take several values multiply: every shape, type, depth and length is a test. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "bench_run.h"
 
 struct args {
     struct slm_cli_common common;
     struct slm_cli_model_args model;
     struct slm_cli_session_args session;
-    int prompt, gen, depth, repeat, machine;
-    const char *shape, *type, *out;
+    const char *prompt, *gen, *depth, *streams, *shape, *type, *out, *compare, *html;
+    int repeat, machine, csv;
 };
 
 #define F(field) offsetof(struct args, field)
 static const struct slm_cli_opt opts[] = {
     SLM_CLI_GROUP(slm_cli_model_opts, F(model), NULL),
-    SLM_CLI_VALUE(OPT_TEXT, 0, "shape", F(shape), "NAME",
-                  "instead of a model: random weights of this shape, made in memory"),
-    SLM_CLI_VALUE(OPT_TEXT, 0, "type", F(type), "TYPE",
-                  "the type of the shape's weights, as files are named (default: q4_K_M)"),
+    SLM_CLI_VALUE(OPT_TEXT, 0, "shape", F(shape), "NAMES",
+                  "instead of a model: random weights of this shape, made in memory; 'list' "
+                  "names them"),
+    SLM_CLI_VALUE(OPT_TEXT, 0, "type", F(type), "TYPES",
+                  "types of the shape's weights, as files are named (default: q4_K_M)"),
     SLM_CLI_VALUE(OPT_FILE, 'o', "output", F(out), "FILE",
                   "write the shape as a GGUF file, and measure nothing"),
-    SLM_CLI_INT('p', "prompt|n-prompt", F(prompt), "N", 0, 1 << 20,
-                "tokens of the prompt test; 0: none (default: 512)"),
-    SLM_CLI_INT('n', "gen|n-gen", F(gen), "N", 0, 1 << 20,
-                "tokens of the decode test; 0: none (default: 64)"),
-    SLM_CLI_INT('d', "depth", F(depth), "N", 0, 1 << 20,
-                "tokens that lie in the context before (default: 0)"),
+    SLM_CLI_VALUE(OPT_TEXT, 'p', "prompt|n-prompt", F(prompt), "LIST",
+                  "tokens of the prompt tests; 0: none (default: 512)"),
+    SLM_CLI_VALUE(OPT_TEXT, 'n', "gen|n-gen", F(gen), "LIST",
+                  "tokens of the decode tests; 0: none (default: 64)"),
+    SLM_CLI_VALUE(OPT_TEXT, 'd', "depth", F(depth), "LIST",
+                  "tokens that lie in the context before (default: 0)"),
+    SLM_CLI_VALUE(OPT_TEXT, 0, "streams", F(streams), "LIST",
+                  "sequences that decode together, 1 to 64 (default: 1)"),
     SLM_CLI_INT('r', "repeat|repetitions", F(repeat), "N", 1, 1000,
                 "runs of each test (default: 3)"),
+    SLM_CLI_VALUE(OPT_TEXT, 0, "compare", F(compare), "PROGRAM",
+                  "run this llama-bench after each of our runs, on the same file"),
     SLM_CLI_FLAG(0, "machine", F(machine), "measure the machine alone: bandwidth and peaks"),
+    SLM_CLI_FLAG(0, "csv", F(csv), "print comma-separated values"),
+    SLM_CLI_VALUE(OPT_FILE, 0, "html", F(html), "FILE", "write a page with charts, too"),
     SLM_CLI_GROUP(slm_cli_session_opts, F(session), "Context"),
     SLM_CLI_GROUP(slm_cli_common_opts, F(common), "General"),
     SLM_CLI_END,
@@ -41,270 +48,389 @@ static const struct slm_cli_opt opts[] = {
 static void defaults(void *p)
 {
     struct args *a = p;
-    a->prompt = 512;
-    a->gen = 64;
+    a->prompt = "512";
+    a->gen = "64";
+    a->depth = "0";
+    a->streams = "1";
     a->repeat = 3;
+}
+
+enum { LIST_MAX = 16 };
+struct list {
+    int v[LIST_MAX], n;
+};
+
+static int parse_list(struct list *l, const char *text, const char *what, int lo, int hi,
+                      slm_err *err)
+{
+    char one[32];
+    l->n = 0;
+    while (text) {
+        size_t n = strcspn(text, ",");
+        int64_t v = 0;
+        if (l->n == LIST_MAX || n >= sizeof one)
+            return slm_cli_fail(err, SLM_E_ARG, "%s: at most %d numbers", what, LIST_MAX);
+        memcpy(one, text, n);
+        one[n] = 0;
+        int code = slm_cli_int(one, what, lo, hi, &v, err);
+        if (code)
+            return code;
+        l->v[l->n++] = (int)v;
+        text = text[n] ? text + n + 1 : NULL;
+    }
+    return 0;
+}
+
+static int most(const struct list *l)
+{
+    int m = 0;
+    for (int i = 0; i < l->n; i++)
+        m = l->v[i] > m ? l->v[i] : m;
+    return m;
 }
 
 struct bench {
     struct slm_cli *c;
     const struct args *a;
-    slm_session *s;
-    slm_model_info info;
-    slm_bench_peaks peaks;
-    double load_seconds;
+    struct list prompt, gen, depth, streams;
     int32_t *ids;
-    struct slm_cli_json j;
-    struct slm_cli_progress bar;
-    uint64_t done, total; /* tokens, over all runs */
+    struct slm_bench_result *result;
+    int n, cap;
+    const char *shape, *type, *file; /* of the model at hand; NULL: not given */
+    double load;
 };
+
+/* ---- the machine ---- */
+
+static void peaks_json(struct slm_cli_json *j, const slm_bench_peaks *p)
+{
+    double none = (double)NAN;
+    slm_js_kreal(j, "read_gbs", p->read_gbs);
+    slm_js_kreal(j, "read_gbs_one_stream", p->read_gbs_one);
+    slm_js_kreal(j, "read_gbs_four_streams", p->read_gbs_four);
+    slm_js_kreal(j, "f32_gflops", p->f32_gflops);
+    slm_js_kreal(j, "bf16_gflops", p->bf16_gflops > 0 ? p->bf16_gflops : none);
+    slm_js_kreal(j, "int8_gops", p->int8_gops > 0 ? p->int8_gops : none);
+    slm_js_kreal(j, "amx_bf16_gflops", p->amx_bf16_gflops > 0 ? p->amx_bf16_gflops : none);
+    slm_js_kreal(j, "amx_int8_gops", p->amx_int8_gops > 0 ? p->amx_int8_gops : none);
+}
+
+static void peaks_text(const char *what, const slm_bench_peaks *p)
+{
+    printf("%s\n", what);
+    printf(
+        "  memory read  %.1f GB/s (%.1f in one stream a thread, %.1f in four; over %zu MiB)\n",
+        p->read_gbs, p->read_gbs_one, p->read_gbs_four, p->read_bytes >> 20);
+    printf("  f32          %.0f GFLOP/s\n", p->f32_gflops);
+    if (p->bf16_gflops > 0)
+        printf("  bf16         %.0f GFLOP/s\n", p->bf16_gflops);
+    if (p->int8_gops > 0)
+        printf("  int8         %.0f GOP/s\n", p->int8_gops);
+    if (p->amx_bf16_gflops > 0)
+        printf("  bf16, tiles  %.0f GFLOP/s\n", p->amx_bf16_gflops);
+    if (p->amx_int8_gops > 0)
+        printf("  int8, tiles  %.0f GOP/s\n", p->amx_int8_gops);
+}
 
 static int show_machine(struct slm_cli *c, const struct args *a, slm_err *err)
 {
-    slm_bench_peaks p;
-    int code = slm_bench_machine(c->rt, &p, err);
+    slm_bench_peaks one, all;
+    const char *level;
+    int threads = slm_runtime_threads(c->rt), code = slm_bench_machine(c->rt, 1, &one, err);
+    if (!code)
+        code = slm_bench_machine(c->rt, 0, &all, err);
     if (code)
         return code;
     if (!a->common.json) {
-        printf("CPU            %s, level %s, %d threads\n", slm_runtime_cpu_name(c->rt),
-               slm_runtime_cpu_level(c->rt), slm_runtime_threads(c->rt));
-        printf("memory read    %.1f GB/s (over %zu MiB)\n", p.read_gbs, p.read_bytes >> 20);
-        printf("f32            %.0f GFLOP/s\n", p.f32_gflops);
-        if (p.bf16_gflops > 0)
-            printf("bf16           %.0f GFLOP/s\n", p.bf16_gflops);
-        if (p.int8_gops > 0)
-            printf("int8           %.0f GOP/s\n", p.int8_gops);
-        if (p.amx_bf16_gflops > 0)
-            printf("bf16 in tiles  %.0f GFLOP/s\n", p.amx_bf16_gflops);
-        if (p.amx_int8_gops > 0)
-            printf("int8 in tiles  %.0f GOP/s\n", p.amx_int8_gops);
+        char what[32];
+        snprintf(what, sizeof what, "%d threads", threads);
+        printf("%s, level %s\n", slm_runtime_cpu_name(c->rt), slm_runtime_cpu_level(c->rt));
+        peaks_text("1 thread", &one);
+        peaks_text(what, &all);
         return 0;
     }
     struct slm_cli_json j = {.f = stdout};
     slm_js_open(&j, '{');
     slm_js_kstr(&j, "cpu", slm_runtime_cpu_name(c->rt));
     slm_js_kstr(&j, "cpu_level", slm_runtime_cpu_level(c->rt));
-    slm_js_kint(&j, "threads", slm_runtime_threads(c->rt));
-    slm_js_kreal(&j, "bandwidth_gbs", p.read_gbs);
-    slm_js_kreal(&j, "f32_gflops", p.f32_gflops);
-    slm_js_kreal(&j, "bf16_gflops", p.bf16_gflops > 0 ? p.bf16_gflops : (double)NAN);
-    slm_js_kreal(&j, "int8_gops", p.int8_gops > 0 ? p.int8_gops : (double)NAN);
-    slm_js_kreal(&j, "amx_bf16_gflops",
-                 p.amx_bf16_gflops > 0 ? p.amx_bf16_gflops : (double)NAN);
-    slm_js_kreal(&j, "amx_int8_gops", p.amx_int8_gops > 0 ? p.amx_int8_gops : (double)NAN);
+    slm_js_key(&j, "levels");
+    slm_js_open(&j, '[');
+    for (int i = 0; (level = slm_runtime_cpu_level_at(c->rt, i)); i++)
+        slm_js_kstr(&j, NULL, level);
+    slm_js_close(&j, ']');
+    slm_js_kint(&j, "threads", threads);
+    peaks_json(&j, &all);
+    slm_js_key(&j, "threads_1");
+    slm_js_open(&j, '{');
+    peaks_json(&j, &one);
+    slm_js_close(&j, '}');
+    slm_js_key(&j, "threads_all");
+    slm_js_open(&j, '{');
+    peaks_json(&j, &all);
+    slm_js_close(&j, '}');
     slm_js_close(&j, '}');
     return 0;
 }
 
+/* ---- models ---- */
+
 /* Ids that no test depends on: the same everywhere, spread over the vocabulary. */
-static void make_ids(struct bench *b, int n)
+static void make_ids(struct bench *b, int n, int vocab)
 {
     uint64_t x = 88172645463325252u;
-    b->ids = slm_cli_realloc(NULL, (size_t)(n ? n : 1) * sizeof *b->ids);
+    b->ids = slm_cli_realloc(b->ids, (size_t)(n ? n : 1) * sizeof *b->ids);
     for (int i = 0; i < n; i++) {
         x ^= x << 13;
         x ^= x >> 7;
         x ^= x << 17;
-        b->ids[i] = (int32_t)(x % (uint64_t)b->info.vocab);
+        b->ids[i] = (int32_t)(x % (uint64_t)vocab);
     }
 }
 
-/* Seconds of one run: n tokens behind `depth` others, together or one by one. */
-static int time_run(struct bench *b, bool decode, double *seconds, slm_err *err)
+/* The type that most weights have, of "f32 1 %, q4_K 83 %, q6_K 16 %". */
+static void main_type(char out[128], const char *types)
 {
-    int n = decode ? b->a->gen : b->a->prompt, depth = b->a->depth, code = 0;
-    slm_session_reset(b->s);
-    if (depth)
-        code = slm_session_sync(b->s, b->ids, depth, NULL, err);
-    double t = slm_cli_seconds();
-    if (!decode && !code)
-        code = slm_session_sync(b->s, b->ids, depth + n, NULL, err);
-    for (int i = 0; decode && i < n && !code; i++)
-        if (!(code = slm_session_append(b->s, b->ids + depth + i, 1, err)))
-            slm_cli_progress_step(&b->bar, b->done + (uint64_t)i, b->total);
-    *seconds = slm_cli_seconds() - t;
-    b->done += (uint64_t)n;
-    if (!code && slm_cli_progress_step(&b->bar, b->done, b->total))
-        code = slm_cli_fail(err, SLM_E_CANCELLED, "stopped");
-    return code;
+    double best = -1;
+    while (types && *types) {
+        size_t n = strcspn(types, " ");
+        double share = strtod(types + n, NULL);
+        if (share > best) {
+            best = share;
+            snprintf(out, 128, "%.*s", (int)n, types);
+        }
+        types = strchr(types, ',');
+        types = types ? types + 2 : NULL;
+    }
 }
 
-static bool is_quantised(const char *types) { return types && strchr(types, 'q') != NULL; }
-
-/* Tokens a second that the machine allows. Decode reads each active weight and the cache once a
- * token; a prompt multiplies and adds each active weight once a token. *what names the bound.
- */
-static double ceiling(const struct bench *b, bool decode, double gbs, double *bound,
-                      const char **what)
+static struct slm_bench_result *next_result(struct bench *b, const slm_model_info *i)
 {
-    const slm_model_info *i = &b->info;
-    double share = i->params ? (double)i->params_active / (double)i->params : 1;
-    if (decode) {
-        const char *kv = b->a->session.o.kv_type ? b->a->session.o.kv_type
-                         : b->a->session.o.exact ? "f32"
-                                                 : "f16";
-        double at = b->a->depth + b->a->gen / 2.0;
-        int context = slm_session_context(b->s);
-        double cache =
-            (double)slm_model_kv_bytes(slm_session_model(b->s), context, kv) / context * at;
-        *bound = gbs;
-        *what = "bandwidth_gbs";
-        return gbs * 1e9 / ((double)i->bytes * share + cache);
+    if (b->n == b->cap) {
+        b->cap = b->cap ? 2 * b->cap : 16;
+        b->result = slm_cli_realloc(b->result, (size_t)b->cap * sizeof *b->result);
     }
-    double peak = b->peaks.f32_gflops;
-    bool fast = !b->a->session.o.exact, quantised = is_quantised(i->types),
-         half = i->types && strstr(i->types, "f16"); /* bf16 too */
-    if (fast && (quantised || half) && b->peaks.amx_bf16_gflops > 0)
-        peak = b->peaks.amx_bf16_gflops; /* prompts of all these types go through it */
-    else if (fast && quantised && b->peaks.int8_gops > 0)
-        peak = b->peaks.int8_gops;
-    else if (fast && half && strstr(i->types, "bf16") && b->peaks.bf16_gflops > peak)
-        peak = b->peaks.bf16_gflops;
-    *bound = peak;
-    *what = "peak_gops";
-    return peak * 1e9 / (2 * (double)i->params_active);
+    struct slm_bench_result *r = &b->result[b->n];
+    memset(r, 0, sizeof *r);
+    snprintf(r->model, sizeof r->model, "%s", i->name);
+    if (b->shape)
+        snprintf(r->shape, sizeof r->shape, "%s", b->shape);
+    else
+        snprintf(r->shape, sizeof r->shape, "%s-%dx%d", i->family, i->layers, i->width);
+    if (b->type)
+        snprintf(r->type, sizeof r->type, "%s", b->type);
+    else
+        main_type(r->type, i->types);
+    r->threads = slm_runtime_threads(b->c->rt);
+    r->level = slm_runtime_cpu_level(b->c->rt);
+    r->load = b->load;
+    return r;
 }
 
-static int compare(const void *a, const void *b)
+static int one_test(struct bench *b, const struct slm_bench_plan *p, bool decode, int n,
+                    int depth, int streams, slm_err *err)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static void report(struct bench *b, bool decode, const double *rates, int runs, double gbs)
-{
-    const char *what;
-    double bound, top = ceiling(b, decode, gbs, &bound, &what);
-    double mid = runs % 2 ? rates[runs / 2] : (rates[runs / 2 - 1] + rates[runs / 2]) / 2;
-    char shape[96], test[24];
-    int n = decode ? b->a->gen : b->a->prompt;
-    snprintf(shape, sizeof shape, "%s %dx%d %.4g M", b->info.family, b->info.layers,
-             b->info.width, (double)b->info.params * 1e-6);
-    snprintf(test, sizeof test, "%s%d", decode ? "tg" : "pp", n);
-    if (!b->a->common.json) {
-        printf("%-28s %-8s depth %-6d %10.1f tok/s (%.1f..%.1f)  %5.1f %% of %.1f (%.1f %s)\n",
-               shape, test, b->a->depth, mid, rates[0], rates[runs - 1], 100 * mid / top, top,
-               bound, decode ? "GB/s" : "Gop/s");
-        return;
-    }
-    slm_js_open(&b->j, '{');
-    slm_js_kstr(&b->j, "shape", shape);
-    slm_js_kstr(&b->j, "model", b->info.name);
-    slm_js_kstr(&b->j, "type", b->info.types);
-    slm_js_kstr(&b->j, "test", test);
-    slm_js_kint(&b->j, "n", n);
-    slm_js_kint(&b->j, "depth", b->a->depth);
-    slm_js_kint(&b->j, "streams", 1);
-    slm_js_kint(&b->j, "threads", slm_runtime_threads(b->c->rt));
-    slm_js_kstr(&b->j, "cpu_level", slm_runtime_cpu_level(b->c->rt));
-    slm_js_kreal(&b->j, "tok_s", mid);
-    slm_js_kreal(&b->j, "tok_s_min", rates[0]);
-    slm_js_kreal(&b->j, "tok_s_max", rates[runs - 1]);
-    slm_js_kreal(&b->j, "ceiling_tok_s", top);
-    slm_js_kreal(&b->j, "share", mid / top);
-    slm_js_kreal(&b->j, what, bound);
-    slm_js_kreal(&b->j, "load_seconds", b->load_seconds);
-    slm_js_kreal(&b->j, "rss_mib", slm_cli_rss_mib());
-    slm_js_close(&b->j, '}');
-}
-
-static int one_test(struct bench *b, bool decode, slm_err *err)
-{
-    int runs = b->a->repeat, n = decode ? b->a->gen : b->a->prompt, code = 0;
-    double seconds, gbs = 0, *rates = slm_cli_realloc(NULL, (size_t)runs * sizeof *rates);
-    code = time_run(b, decode, &seconds, err); /* warms caches and pages */
-    for (int i = 0; i < runs && !code; i++) {
-        code = time_run(b, decode, &seconds, err);
-        rates[i] = seconds > 0 ? n / seconds : 0;
-    }
-    /* the bandwidth of shared machines moves within minutes: measured beside the figure it
-     * judges */
-    if (!code && decode)
-        code = slm_bench_bandwidth(b->c->rt, &gbs, err);
-    slm_cli_progress_end(&b->bar);
-    if (!code) {
-        qsort(rates, (size_t)runs, sizeof *rates, compare);
-        report(b, decode, rates, runs, gbs);
-    }
-    free(rates);
-    return code;
+    struct slm_bench_result *r = next_result(b, &p->info);
+    r->decode = decode;
+    r->n = n;
+    r->depth = depth;
+    r->streams = streams;
+    int code = n ? slm_bench_test(p, r, err) : 0;
+    if (code || !n)
+        return code;
+    b->n++;
+    if (!b->a->common.json && !b->a->csv)
+        slm_bench_line(stdout, r);
+    return 0;
 }
 
 static int bench_model(struct bench *b, slm_model *m, slm_err *err)
 {
     const struct args *a = b->a;
-    struct slm_cli_session_args so = a->session;
-    int need = a->depth + (a->prompt > a->gen ? a->prompt : a->gen);
-    slm_model_info_get(m, &b->info);
-    if (so.o.context && so.o.context < need)
+    struct slm_bench_plan p = {.c = b->c, .model = m, .so = a->session.o, .repeat = a->repeat};
+    int longest = most(&b->prompt) > most(&b->gen) ? most(&b->prompt) : most(&b->gen);
+    int need = most(&b->depth) + longest, code = 0;
+    slm_model_info_get(m, &p.info);
+    if (p.so.context && p.so.context < need)
         return slm_cli_fail(err, SLM_E_ARG, "-c %d is too small for the tests: they need %d",
-                            so.o.context, need);
-    so.o.context = so.o.context ? so.o.context : need > 0 ? need : 1;
-    make_ids(b, need);
-    int code = slm_cli_session_open(b->c, &b->s, m, &so, 0, err);
-    if (!code)
-        code = slm_bench_machine(b->c->rt, &b->peaks, err);
-    b->total = (uint64_t)(a->repeat + 1) * (uint64_t)(a->prompt + a->gen);
-    slm_cli_progress_start(&b->bar, b->c, "bench", "tok");
-    if (!code && a->common.json)
-        slm_js_open(&b->j, '[');
-    if (!code && a->prompt)
-        code = one_test(b, false, err);
-    if (!code && a->gen)
-        code = one_test(b, true, err);
-    if (!code && a->common.json)
-        slm_js_close(&b->j, ']');
-    else if (!code)
-        printf("load %.3f s, resident %.0f MiB, %d threads, %s\n", b->load_seconds,
-               slm_cli_rss_mib(), slm_runtime_threads(b->c->rt),
-               slm_runtime_cpu_level(b->c->rt));
+                            p.so.context, need);
+    if (!p.so.kv_type)
+        p.so.kv_type = p.so.exact ? "f32" : "f16";
+    p.so.batch = p.so.batch ? p.so.batch : 512;
+    p.peer = a->compare;
+    p.file = b->file;
+    make_ids(b, need, p.info.vocab);
+    p.ids = b->ids;
+    for (int d = 0; d < b->depth.n && !code; d++) {
+        for (int i = 0; i < b->prompt.n && !code; i++)
+            code = one_test(b, &p, false, b->prompt.v[i], b->depth.v[d], 1, err);
+        for (int i = 0; i < b->gen.n && !code; i++)
+            for (int s = 0; s < b->streams.n && !code; s++)
+                code = one_test(b, &p, true, b->gen.v[i], b->depth.v[d], b->streams.v[s], err);
+    }
+    if (!code && !a->common.json && !a->csv)
+        printf("load %.3f s, resident %.0f MiB, %d threads, %s%s\n", b->load,
+               b->n ? b->result[b->n - 1].rss_mib : slm_cli_rss_mib(),
+               slm_runtime_threads(b->c->rt), slm_runtime_cpu_level(b->c->rt),
+               isnan(slm_bench_joules()) ? ", energy: unavailable" : "");
     return code;
 }
 
 /* Random weights of a true shape, in memory or in a file. */
-static int make_shape(struct slm_cli *c, slm_model **m, const struct args *a, slm_err *err)
+static int make_shape(struct bench *b, slm_model **m, const char *out, slm_err *err)
 {
     struct slm_cli_progress bar;
     slm_shape_opts o;
-    const char *type = a->type ? a->type : "q4_K_M";
     slm_shape_opts_init(&o);
-    o.model.pack = a->model.pack;
+    o.model.pack = b->a->model.pack;
     o.progress = slm_cli_progress_step;
     o.progress_arg = &bar;
-    slm_cli_progress_start(&bar, c, a->shape, "B");
-    int code = a->out ? slm_shape_write(c->rt, a->shape, type, a->out, &o, err)
-                      : slm_shape_open(m, c->rt, a->shape, type, &o, err);
+    slm_cli_progress_start(&bar, b->c, b->shape, "B");
+    int code = out ? slm_shape_write(b->c->rt, b->shape, b->type, out, &o, err)
+                   : slm_shape_open(m, b->c->rt, b->shape, b->type, &o, err);
     slm_cli_progress_end(&bar);
+    return code;
+}
+
+static int open_file(struct bench *b, slm_model **m, slm_err *err)
+{
+    struct slm_cli_model_args ma = b->a->model;
+    slm_model_opts mo;
+    slm_model_opts_init(&mo);
+    mo.allow_no_tokenizer = 1;
+    if (b->file)
+        ma.model = b->file;
+    return slm_cli_model_open(b->c, m, &ma, &mo, true, err);
+}
+
+/* One shape in one type. The other engine reads files: then the shape becomes one, and both
+ * read it. */
+static int bench_shape(struct bench *b, slm_err *err)
+{
+    const char *dir = getenv("TMPDIR");
+    char path[1200];
+    slm_model *m = NULL;
+    int code = 0;
+    b->file = NULL;
+    snprintf(path, sizeof path, "%s/slm-%llx.gguf", dir && *dir ? dir : "/tmp",
+             (unsigned long long)slm_cli_entropy());
+    if (b->a->compare && !(code = make_shape(b, NULL, path, err)))
+        b->file = path;
+    double t = slm_cli_seconds();
+    if (!code)
+        code = b->file ? open_file(b, &m, err) : make_shape(b, &m, NULL, err);
+    b->load = slm_cli_seconds() - t;
+    if (!code)
+        code = bench_model(b, m, err);
+    slm_model_close(&m);
+    if (b->file)
+        remove(path);
+    return code;
+}
+
+/* Copies the next name of a list; NULL behind the last. */
+static const char *next_name(const char *list, char name[64])
+{
+    size_t n = strcspn(list, ",");
+    snprintf(name, 64, "%.*s", (int)n, list);
+    return list[n] ? list + n + 1 : NULL;
+}
+
+static int bench_shapes(struct bench *b, slm_err *err)
+{
+    const struct args *a = b->a;
+    char shape[64], type[64];
+    int code = 0;
+    const char *types = a->type ? a->type : "q4_K_M";
+    b->shape = shape;
+    b->type = type;
+    if (a->out && (strchr(a->shape, ',') || strchr(types, ',')))
+        return slm_cli_fail(err, SLM_E_ARG, "-o writes one shape in one type");
+    for (const char *s = a->shape; s && !code;) {
+        s = next_name(s, shape);
+        for (const char *t = types; t && !code;) {
+            t = next_name(t, type);
+            code = a->out ? make_shape(b, NULL, a->out, err) : bench_shape(b, err);
+        }
+    }
+    return code;
+}
+
+static int bench_file(struct bench *b, slm_err *err)
+{
+    slm_model *m = NULL;
+    int code = 0;
+    if (b->a->compare) /* both read the same */
+        code = slm_cli_model_path(b->c, &b->a->model, &b->file, err);
+    double t = slm_cli_seconds();
+    if (!code)
+        code = open_file(b, &m, err);
+    b->load = slm_cli_seconds() - t;
+    if (!code)
+        code = bench_model(b, m, err);
+    slm_model_close(&m);
+    return code;
+}
+
+static int list_shapes(void)
+{
+    const char *name;
+    for (int i = 0; (name = slm_shape_name(i)); i++)
+        puts(name);
+    return 0;
+}
+
+static int write_page(const struct bench *b, slm_err *err)
+{
+    struct slm_cli_out o = {0};
+    int code = slm_cli_out_open(&o, b->a->html, err);
+    if (!code) {
+        slm_bench_page(o.f, b->result, b->n, slm_runtime_cpu_name(b->c->rt));
+        code = slm_cli_out_commit(&o, err);
+    }
+    slm_cli_out_close(&o);
+    return code;
+}
+
+static int check(struct bench *b, slm_err *err)
+{
+    const struct args *a = b->a;
+    int code = parse_list(&b->prompt, a->prompt, "--prompt", 0, 1 << 20, err);
+    if (!code)
+        code = parse_list(&b->gen, a->gen, "--gen", 0, 1 << 20, err);
+    if (!code)
+        code = parse_list(&b->depth, a->depth, "--depth", 0, 1 << 20, err);
+    if (!code)
+        code = parse_list(&b->streams, a->streams, "--streams", 1, 64, err);
+    if (!code && !a->shape && (a->type || a->out))
+        code = slm_cli_fail(err, SLM_E_ARG, "--type and -o go with --shape");
+    if (!code && a->shape && (a->model.model || b->c->words.n))
+        code = slm_cli_fail(err, SLM_E_ARG, "a model and --shape: which of the two?");
+    if (!code && a->csv && a->common.json)
+        code = slm_cli_fail(err, SLM_E_ARG, "--csv and --json: which of the two?");
     return code;
 }
 
 static int run(struct slm_cli *c, void *p, slm_err *err)
 {
     const struct args *a = p;
-    struct bench b = {.c = c, .a = a, .j = {.f = stdout}};
-    slm_model *m = NULL;
-    slm_model_opts mo;
-    int code = slm_cli_runtime(c, err);
+    struct bench b = {.c = c, .a = a};
+    if (a->shape && !strcmp(a->shape, "list"))
+        return list_shapes();
+    int code = check(&b, err);
+    if (!code)
+        code = slm_cli_runtime(c, err);
     if (code || a->machine)
         return code ? code : show_machine(c, a, err);
-    slm_model_opts_init(&mo);
-    mo.allow_no_tokenizer = 1;
     slm_cli_catch_interrupt();
-    double t = slm_cli_seconds();
-    if (a->shape)
-        code = make_shape(c, &m, a, err);
-    else if (a->type || a->out)
-        code = slm_cli_fail(err, SLM_E_ARG, "--type and -o go with --shape");
-    else
-        code = slm_cli_model_open(c, &m, &a->model, &mo, true, err);
-    if (code || a->out)
-        return code;
-    b.load_seconds = slm_cli_seconds() - t;
-    if (!code)
-        code = bench_model(&b, m, err);
+    code = a->shape ? bench_shapes(&b, err) : bench_file(&b, err);
+    if (!code && !a->out && a->common.json)
+        slm_bench_json(stdout, b.result, b.n);
+    if (!code && !a->out && a->csv)
+        slm_bench_csv(stdout, b.result, b.n);
+    if (!code && !a->out && a->html)
+        code = write_page(&b, err);
+    free(b.result);
     free(b.ids);
-    slm_session_close(&b.s);
-    slm_model_close(&m);
     return code;
 }
 
@@ -314,13 +440,17 @@ const struct slm_cli_command slm_cmd_bench = {
     .run = run,
     .args = "[MODEL]",
     .summary = "speed, beside what this machine allows",
-    .about = "Measures tokens a second of a prompt computed at once and of decoding one by "
-             "one: the median, slowest "
-             "and fastest of the runs, beside the ceiling that memory bandwidth or arithmetic "
-             "sets here, measured in "
-             "the same minute. With --machine only the ceilings.",
+    .about =
+        "Measures tokens a second of a prompt computed at once and of decoding one by "
+        "one: the median, slowest and fastest of the runs, beside the ceiling that memory "
+        "bandwidth or arithmetic sets here, probed before and after each run. Instead of a "
+        "model, a shape: random weights with the dimensions of a public model, so that "
+        "nothing need be there to measure with. LIST is one number or several with commas: "
+        "every combination is a test. With --machine only the ceilings.",
     .examples = "slm bench model.gguf\n"
-                "slm bench model.gguf -p 512 -n 64 -t 2 --json\n"
+                "slm bench --shape llama-3.2-1b --type q4_0,q4_K_M --depth 0,4096 --json\n"
+                "slm bench --shape qwen2.5-0.5b --streams 1,16\n"
+                "slm bench model.gguf --compare llama-bench --html speed.html\n"
                 "slm bench --machine",
     .opts = opts,
     .size = sizeof(struct args),

@@ -11,7 +11,8 @@ extern "C" {
 /* Measured with the runtime's threads, at its CPU level. Each is the best of several short
  * runs. */
 typedef struct slm_bench_peaks {
-    double read_gbs;    /* memory read, 10^9 bytes a second */
+    double read_gbs;    /* memory read, 10^9 bytes a second: the better of the next two */
+    double read_gbs_one, read_gbs_four; /* one stream a thread; four that lie far apart */
     double f32_gflops;  /* multiply and add count one each */
     double bf16_gflops; /* 0: no instructions for it at this level */
     double int8_gops;   /* 0: likewise */
@@ -19,10 +20,20 @@ typedef struct slm_bench_peaks {
     size_t read_bytes;  /* size of the block that was read */
 } slm_bench_peaks;
 
-/* Takes about two seconds and 512 MiB, less where there is less. Errors: SLM_E_NOMEM. */
-SLM_API int slm_bench_machine(slm_runtime *rt, slm_bench_peaks *out, slm_err *err);
-/* The bandwidth alone, for a probe beside a measurement. */
+/* With the first `threads` of the runtime's threads, 0: all. Takes about a second and 256 MiB,
+ * less where there is less. Errors: SLM_E_NOMEM. */
+SLM_API int slm_bench_machine(slm_runtime *rt, int threads, slm_bench_peaks *out, slm_err *err);
+/* The bandwidth alone with all threads, for a probe beside a measurement; and one of the peaks,
+ * 10^9 operations a second, 0 where the CPU level has no such instructions. */
 SLM_API int slm_bench_bandwidth(slm_runtime *rt, double *gbs, slm_err *err);
+enum slm_bench_op {
+    SLM_BENCH_F32,
+    SLM_BENCH_BF16,
+    SLM_BENCH_INT8,
+    SLM_BENCH_AMX_BF16,
+    SLM_BENCH_AMX_INT8
+};
+SLM_API double slm_bench_peak(slm_runtime *rt, int op);
 
 /* ---- models of true shapes with random weights ---- */
 

@@ -40,6 +40,7 @@ typedef struct slm_model_info {
     uint64_t params_active; /* weights a token meets: experts not chosen and the embedding rows
                                left out */
     uint64_t bytes;         /* bytes of weights as stored */
+    uint64_t bytes_active;  /* of the weights that a token meets */
 } slm_model_info;
 SLM_API void slm_model_info_get(const slm_model *m, slm_model_info *out);
 

@@ -123,14 +123,16 @@ void slm_model_close(slm_model **pm)
 
 /* Weights that one token meets: all but the experts not chosen, and of the embedding only what
  * the output shares. */
-static uint64_t active(const slm_model *m)
+static uint64_t active(const slm_model *m, uint64_t *bytes)
 {
     uint64_t n = 0;
+    *bytes = 0;
     for (int i = 0; i < m->n_weights; i++) {
         const struct slm_weight *w = &m->weight[i];
-        uint64_t one = (uint64_t)w->rows * (uint64_t)w->cols;
         bool read = w != m->w[SLM_W_EMBED] || m->w[SLM_W_OUT] == w;
-        n += w->parts > 1 ? one * (uint64_t)m->hp.experts_used : read ? one : 0;
+        uint64_t parts = w->parts > 1 ? (uint64_t)m->hp.experts_used : read;
+        n += parts * (uint64_t)w->rows * (uint64_t)w->cols;
+        *bytes += parts * (uint64_t)w->rows * w->stride;
     }
     return n;
 }
@@ -139,6 +141,7 @@ void slm_model_info_get(const slm_model *m, slm_model_info *out)
 {
     static const char *const sources[] = {"gguf", "hf", "llama2c"};
     const struct slm_hparams *hp = &m->hp;
+    uint64_t bytes, params = active(m, &bytes);
     bool llama3 =
         hp->rope[0].divisor != NULL; /* GGUF keeps that scaling as a tensor of divisors */
     *out = (slm_model_info){
@@ -159,8 +162,9 @@ void slm_model_info_get(const slm_model *m, slm_model_info *out)
         .context = hp->context,
         .window = hp->max_window,
         .params = m->params,
-        .params_active = active(m),
+        .params_active = params,
         .bytes = m->bytes,
+        .bytes_active = bytes,
     };
 }
 
