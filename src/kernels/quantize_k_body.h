@@ -6,6 +6,7 @@
 
 struct whole_range { /* of the parts' scales */
     float lo, hi;
+    float stretch; /* how much of the lost length is given back, see stretch() */
 };
 
 /* What is best so far for a super-block. D and M in the search's units and as stored. */
@@ -235,6 +236,35 @@ FOLD void super2(struct super *b, const struct parts *t, struct shape s, struct 
     }
 }
 
+/* ---- length ---- */
+
+/* Least squares shortens: the values' product with x is below that of x with itself, by as much
+ * as is lost. Such a loss lies along x, all of a row's products shrink together, and a model
+ * minds that more than its square tells. At two and three bits the float16s are therefore
+ * stretched afterwards, with the codes as they are; the error grows by the loss's square only.
+ */
+FOLD void stretch(struct super *b, const struct parts *t, const float *d, const float *m,
+                  struct shape s, float share)
+{
+    float xx[PARTS], xy[PARTS];
+    for (int p = 0; p < s.n; p += VN) {
+        vf D = vf_load(d + p), M = vf_load(m + p), id = inverse(D);
+        vf a = vf_zero(), c = vf_zero();
+        for (int e = 0; e < s.len; e++) {
+            vf x = vf_load(t->x + e * s.n + p), wx = vf_mul(vf_load(t->w + e * s.n + p), x);
+            vf q = level(vf_mul(vf_add(x, M), id), s);
+            a = vf_add(a, vf_mul(wx, x));
+            c = vf_add(c, vf_mul(wx, vf_sub(vf_mul(q, D), M)));
+        }
+        vf_store(xx + p, a);
+        vf_store(xy + p, c);
+    }
+    float by = over(total(xx, s.n), total(xy, s.n));
+    by = by > 1 && by < 1.25f ? 1 + share * (by - 1) : 1; /* beyond, there is no row left */
+    f16_near(b->D * by, t->up[0], 0, &b->hD);
+    f16_near(b->M * by, t->up[0], 0, &b->hM);
+}
+
 /* ---- into bytes ---- */
 
 /* Two bits of element e of 256, as q2_K and q3_K lay them out. */
@@ -341,10 +371,11 @@ static void put_iq4_xs(block_iq4_xs *o, const struct super *b, const uint8_t *q)
 }
 
 /* Defines quantize_T: shape of the parts, range of their whole scales, what to try. */
-#define QUANTIZE256(T, SUPER, LEN, LEVELS, LO, HI, SLO, SHI, ...)                              \
+#define QUANTIZE256(T, SUPER, LEN, LEVELS, LO, HI, SLO, SHI, STRETCH, ...)                     \
     static void quantize_##T(void *out, const float *in, const float *weight, size_t n)        \
     {                                                                                          \
         const struct shape s = {LEN, 256 / (LEN), LEVELS, LO, HI};                             \
+        const struct whole_range r = {SLO, SHI, STRETCH};                                      \
         uint8_t *to = out, q[256];                                                             \
         for (size_t i = 0; i + 256 <= n; i += 256, to += sizeof(block_##T)) {                  \
             struct parts t;                                                                    \
@@ -352,23 +383,25 @@ static void put_iq4_xs(block_iq4_xs *o, const struct super *b, const uint8_t *q)
             block_##T o;                                                                       \
             float d[PARTS], m[PARTS];                                                          \
             load(&t, in + i, weight ? weight + i : NULL, s, 256 / (LEN), true);                \
-            SUPER(&b, &t, s, (struct sweep){__VA_ARGS__}, (struct whole_range){SLO, SHI});     \
+            SUPER(&b, &t, s, (struct sweep){__VA_ARGS__}, r);                                  \
             for (int p = 0; p < PARTS; p++) {                                                  \
                 d[p] = b.D * b.s[p];                                                           \
                 m[p] = b.M * b.k[p];                                                           \
             }                                                                                  \
             codes(q, &t, d, m, s);                                                             \
+            if (r.stretch > 0)                                                                 \
+                stretch(&b, &t, d, m, s, r.stretch);                                           \
             put_##T(&o, &b, q);                                                                \
             memcpy(to, &o, sizeof o);                                                          \
         }                                                                                      \
     }
 
-QUANTIZE256(q2_K, super2, 16, EVEN, 0, 3, 0, 15, -0.05f, 0.07f, 7, 0)
-QUANTIZE256(q3_K, super1, 16, EVEN, -4, 3, -32, 31, 2.0f, 0.08f, 36, 0)
-QUANTIZE256(q4_K, super2, 32, EVEN, 0, 15, 0, 63, -0.05f, 0.03f, 9, 0)
-QUANTIZE256(q5_K, super2, 32, EVEN, 0, 31, 0, 63, -0.03f, 0.02f, 9, 0)
-QUANTIZE256(q6_K, super1, 16, EVEN, -32, 31, -128, 127, 25.0f, 0.15f, 60, 0)
-QUANTIZE256(iq4_xs, super1, 32, NL4, 0, 0, -32, 31, 75.0f, 5.0f, 14, 0)
+QUANTIZE256(q2_K, super2, 16, EVEN, 0, 3, 0, 15, 1, -0.05f, 0.07f, 7, 0)
+QUANTIZE256(q3_K, super1, 16, EVEN, -4, 3, -32, 31, 0.75f, 2.0f, 0.08f, 36, 0)
+QUANTIZE256(q4_K, super2, 32, EVEN, 0, 15, 0, 63, 0, -0.05f, 0.03f, 9, 0)
+QUANTIZE256(q5_K, super2, 32, EVEN, 0, 31, 0, 63, 0, -0.03f, 0.02f, 9, 0)
+QUANTIZE256(q6_K, super1, 16, EVEN, -32, 31, -128, 127, 0, 25.0f, 0.15f, 60, 0)
+QUANTIZE256(iq4_xs, super1, 32, NL4, 0, 0, -32, 31, 0, 75.0f, 5.0f, 14, 0)
 
 static void fill_quantize_k(struct slm_kern *k)
 {
