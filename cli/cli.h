@@ -165,7 +165,6 @@ void slm_cli_progress_end(struct slm_cli_progress *p);
 /* ---- cli_model.c: MODEL and sessions ---- */
 struct slm_cli_model_args {
     const char *model;
-    int pack;
 };
 extern const struct slm_cli_opt slm_cli_model_opts[];
 struct slm_cli_session_args {

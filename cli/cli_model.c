@@ -11,8 +11,6 @@
 const struct slm_cli_opt slm_cli_model_opts[] = {
     SLM_CLI_VALUE(OPT_FILE, 'm', "model", offsetof(struct slm_cli_model_args, model), "MODEL",
                   "the model, instead of the first word"),
-    SLM_CLI_FLAG(
-        0, "pack", offsetof(struct slm_cli_model_args, pack),
         "repack weights for this CPU: the same text, faster, for their memory once more"),
     SLM_CLI_END,
 };
@@ -97,7 +95,6 @@ int slm_cli_model_open(struct slm_cli *c, slm_model **m, const struct slm_cli_mo
     slm_model_opts_init(&mo);
     if (o)
         mo = *o;
-    mo.pack |= a->pack;
     if (!code)
         code = slm_model_open(m, c->rt, path, &mo, err);
     if (code)

@@ -281,7 +281,6 @@ static int make_shape(struct bench *b, slm_model **m, const char *out, slm_err *
     struct slm_cli_progress bar;
     slm_shape_opts o;
     slm_shape_opts_init(&o);
-    o.model.pack = b->a->model.pack;
     o.progress = slm_cli_progress_step;
     o.progress_arg = &bar;
     slm_cli_progress_start(&bar, b->c, b->shape, "B");

@@ -16,8 +16,6 @@ typedef struct slm_model slm_model;
 typedef struct slm_model_opts {
     int no_tokenizer;       /* open the weights alone */
     int allow_no_tokenizer; /* a missing tokenizer is no error (a broken one is) */
-    int pack; /* repack matrices for this CPU: the same bits, faster where there is
-                 a layout for their type, at the cost of their memory once more */
 } slm_model_opts;
 SLM_API void slm_model_opts_init(slm_model_opts *o);
 

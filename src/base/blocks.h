@@ -13,6 +13,7 @@ typedef struct { uint16_t d; uint8_t qh[4]; uint8_t qs[16]; } block_q5_0;
 typedef struct { uint16_t d, m; uint8_t qh[4]; uint8_t qs[16]; } block_q5_1;
 typedef struct { uint16_t d; int8_t qs[32]; } block_q8_0;
 typedef struct { uint16_t d, s; int8_t qs[32]; } block_q8_1;  /* s = d * sum(qs) */
+typedef struct { float d; int32_t neg; int8_t qs[32]; } block_q8_s; /* never in a file; -sum(qs) */
 typedef struct { uint8_t scales[16]; uint8_t qs[64]; uint16_t d, dmin; } block_q2_K;
 typedef struct {
     uint8_t hmask[32];
@@ -59,6 +60,7 @@ typedef struct { uint16_t d; uint8_t qs[16]; } block_q2_0;
 #define SLM_BLOCK_IS(type, n) static_assert(sizeof(type) == (n), #type " is a file format")
 SLM_BLOCK_IS(block_q4_0, 18);   SLM_BLOCK_IS(block_q4_1, 20);   SLM_BLOCK_IS(block_q5_0, 22);
 SLM_BLOCK_IS(block_q5_1, 24);   SLM_BLOCK_IS(block_q8_0, 34);   SLM_BLOCK_IS(block_q8_1, 36);
+SLM_BLOCK_IS(block_q8_s, 40);
 SLM_BLOCK_IS(block_q2_K, 84);   SLM_BLOCK_IS(block_q3_K, 110);  SLM_BLOCK_IS(block_q4_K, 144);
 SLM_BLOCK_IS(block_q5_K, 176);  SLM_BLOCK_IS(block_q6_K, 210);  SLM_BLOCK_IS(block_q8_K, 292);
 SLM_BLOCK_IS(block_iq2_xxs, 66); SLM_BLOCK_IS(block_iq2_xs, 74); SLM_BLOCK_IS(block_iq2_s, 82);

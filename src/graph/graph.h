@@ -23,7 +23,6 @@ struct slm_weight {
     int rows, cols, parts;
     size_t stride;              /* bytes from row to row */
     const uint8_t *const *part; /* (parts) */
-    const uint8_t *packed;      /* kern->packed[type]'s layout of part 0, or NULL */
     int id;                     /* 0 .. n_weights-1, dense in a model: index of its gradient */
 };
 

@@ -101,28 +101,20 @@ struct slm_acts slm_acts_of(const slm_prog *p, slm_val x, slm_val cast, int rows
     return (struct slm_acts){v->data, v->row_bytes, rows, cast >= 0, 0, NULL};
 }
 
-bool slm_product_take(atomic_int *ticket, int columns, size_t grain, int nth, int *lo, int *hi)
+bool slm_product_take(atomic_int *ticket, const struct slm_pieces *c, int *lo, int *hi)
 {
     int at = atomic_load_explicit(ticket, memory_order_relaxed), n;
     do {
-        if (at >= columns)
+        if (at >= c->columns)
             return false;
-        n = (int)slm_round((size_t)((columns - at) / (2 * nth)) + 1, grain);
-        if (n < PIECE)
-            n = (int)slm_round(PIECE, grain);
+        n = (c->columns - at) / (2 * c->threads) / c->least * c->least;
+        if (n < c->least)
+            n = c->least;
     } while (!atomic_compare_exchange_weak_explicit(ticket, &at, at + n, memory_order_relaxed,
                                                     memory_order_relaxed));
     *lo = at;
-    *hi = at + n < columns ? at + n : columns;
+    *hi = at + n < c->columns ? at + n : c->columns;
     return true;
-}
-
-size_t slm_product_grain(const slm_prog *p, const struct slm_weight *w, bool cast)
-{
-    size_t nr = cast && w->packed ? (size_t)p->kern->packed[w->type].nr : 1;
-    if (cast && by_prompt(p, w)) /* activations are read again for so many columns */
-        return PROMPT_PIECE;
-    return nr > 16 || 16 % nr ? 16 * nr : 16;
 }
 
 static void multiply(const slm_prog *p, const struct slm_product *m, const struct slm_acts *x)
@@ -132,9 +124,6 @@ static void multiply(const slm_prog *p, const struct slm_product *m, const struc
     if (x->form && x->rows == 1)
         p->kern->one[w->type].run(m->out, (const uint8_t *)x->data + x->form,
                                   slm_weight_row(w, m->part, m->j0), w->stride, m->nw, k);
-    else if (x->cast && w->packed && w->parts == 1 && p->kern->packed[w->type].run)
-        p->kern->packed[w->type].run(m->out, m->ldo, x->data, x->stride, x->rows, w->packed,
-                                     m->j0, m->nw, k);
     else if (x->cast)
         p->kern->mul_fast[w->type](m->out, m->ldo, x->data, x->stride, x->rows,
                                    slm_weight_row(w, m->part, m->j0), w->stride, m->nw, k);
@@ -147,18 +136,15 @@ static void multiply_prompt(const slm_prog *p, const struct slm_product *m,
                             const struct slm_acts *x)
 {
     const struct slm_weight *w = m->w;
-    bool packed = w->packed && w->parts == 1;
     struct slm_prompt all = {.out = m->out,
                              .ldo = m->ldo,
                              .x = x->data,
                              .xs = x->stride,
                              .nx = x->rows,
-                             .w = packed ? w->packed : slm_weight_row(w, m->part, m->j0),
+                             .w = slm_weight_row(w, m->part, m->j0),
                              .ws = w->stride,
                              .nw = m->nw,
                              .k = (size_t)w->cols,
-                             .packed = packed,
-                             .j0 = m->j0,
                              .scratch = x->scratch};
     p->kern->mul_prompt[w->type](&all);
 }
@@ -169,9 +155,8 @@ void slm_product_run(const slm_prog *p, const struct slm_product *m, const struc
         multiply_prompt(p, m, x);
         return;
     }
-    size_t panel = slm_product_grain(p, m->w, x->cast);
+    size_t panel = PANEL;
     int most = (int)(ACTS_BYTES / x->stride / 16 * 16);
-    panel = slm_round(PANEL, panel);
     if (most < 16)
         most = 16;
     if (x->rows <= most) /* one block: the kernel may walk all rows at its own pace */
@@ -222,7 +207,7 @@ slm_val slm_emit_linear(slm_prog *p, slm_val x, const struct slm_linear *l)
     if (!slm_emit_ok(p, x, -1) || !linear_fits(p, x, l))
         return -1;
     slm_val cast = slm_emit_cast(p, x, l->w);
-    int form = l->w->packed ? 0 : slm_emit_form(p, cast, l->w);
+    int form = slm_emit_form(p, cast, l->w);
     const float *bias = l->b ? slm_emit_vector(p, l->b) : NULL;
     slm_val out = slm_value_new(p, x, l->w->rows, SLM_F32);
     struct node *n = slm_node_new(p, OP_linear, out, x, cast);
@@ -309,8 +294,9 @@ void slm_op_linear_fwd(slm_prog *p, const struct node *n, const struct slm_run *
         low.stride = (size_t)n->lora.a->rows * sizeof(float);
         low.rows = rows;
     }
-    size_t grain = slm_product_grain(p, n->w, x.cast);
-    while (rows &&
-           slm_product_take(&p->node[n - p->node].ticket, n->w->rows, grain, nth, &lo, &hi))
+    /* a panel for AMX: activations are read again for so many columns */
+    struct slm_pieces c = {n->w->rows, nth,
+                           x.cast && by_prompt(p, n->w) ? PROMPT_PIECE : PIECE};
+    while (rows && slm_product_take(&p->node[n - p->node].ticket, &c, &lo, &hi))
         linear_columns(p, n, &x, &low, lo, hi);
 }

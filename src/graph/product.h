@@ -35,12 +35,14 @@ struct slm_product {
     size_t ldo;
 };
 void slm_product_run(const slm_prog *p, const struct slm_product *m, const struct slm_acts *x);
-/* Columns are cut between threads at multiples of this. */
-size_t slm_product_grain(const slm_prog *p, const struct slm_weight *w, bool cast);
-/* The next columns [*lo, *hi) of a product, taken from a ticket: large pieces first, small ones
- * last, so that memory is read in long stretches and threads of unequal speed end together.
- * False: none are left. */
-bool slm_product_take(atomic_int *ticket, int columns, size_t grain, int nth, int *lo, int *hi);
+/* How columns are handed out: large pieces first, small ones last, so that memory is read in
+ * long stretches and threads of unequal speed end together. */
+struct slm_pieces {
+    int columns, threads;
+    int least; /* a piece is a multiple of this, but for the last */
+};
+/* The next columns [*lo, *hi), taken from a ticket. False: none are left. */
+bool slm_product_take(atomic_int *ticket, const struct slm_pieces *c, int *lo, int *hi);
 
 /* Backward: gradients of the outputs, of the inputs, and which rows of them meet: output row
  * index[i] (NULL: i) came of input row index[i] / fan. */

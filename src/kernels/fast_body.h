@@ -29,7 +29,7 @@ struct panel {
 struct fast_type {
     size_t bytes, xbytes;
     int off; /* weights are unpacked this much too large */
-    bool big, mins, pairs, q81;
+    bool big, mins, pairs;
 };
 
 /* One strip: up to PANELS * VN rows of weights with nx rows of activations. */
@@ -70,80 +70,84 @@ FOLD void out_put(const struct fast *f, float *o, int q, vf v)
         vf_storen(o + q * VN, v, (size_t)n);
 }
 
-/* What is read of one row's activations before its products: scales, and sums for the offset.
- */
-struct x_head {
-    float d[8], s[8];
-    int fix[8]; /* -off * sum */
+/* What a block of activations brings beside its bytes, in all lanes. */
+struct x_part {
+    vf d, low; /* low: d * neg, for minima */
+    vi start;  /* what the sum of unsigned products begins with */
 };
-
-FOLD void x_read(struct x_head *h, uint8_t *xb, const struct fast *f, const uint8_t *x)
+FOLD struct x_part x_part_at(const uint8_t *x, const struct fast_type *t, bool mins)
 {
-    size_t step = f->t->xbytes, head = step - 32;
-    if (WOFF && f->t->off) {
-        x_sums(h->fix, (const int8_t *)x + head, step, f->blocks);
-        UNROLL
-        for (int b = 0; b < 8; b++)
-            h->fix[b] *= -f->t->off;
-    }
-    for (int b = 0; b < f->blocks; b++) {
-        const uint8_t *s = x + (size_t)b * step;
-        if (XCOPY)
-            x_put(xb + 32 * QP * b, (const int8_t *)s + head);
-        h->d[b] = f16_one_at(s);
-        if (f->t->q81)
-            h->s[b] = f16_one_at(s + 2);
-    }
+    struct x_part h;
+    float d;
+    memcpy(&d, x, 4);
+    vi neg = vi_bcast(x + 4);
+    h.d = vf_set1(d);
+    h.low = mins ? vf_mul(h.d, vi_float(neg)) : h.d;
+    h.start = WOFF && !mins ? vi_mul(neg, vi_set1(t->off)) : vi_zero();
+    return h;
 }
 
 /* One step of fast_generic.c for a block. */
-FOLD vf step32(vf acc, vi s, const struct panel *p, const struct x_head *h, int b, bool q81)
+FOLD vf step32(vf acc, vi s, const struct panel *p, int b, struct x_part h, bool mins)
 {
-    acc = vf_add(acc, vf_mul(vi_float(s), vf_mul(p->d[b], vf_set1(h->d[b]))));
-    return q81 ? vf_add(acc, vf_mul(p->m[b], vf_set1(h->s[b]))) : acc;
+    acc = vf_add(acc, vf_mul(vi_float(s), vf_mul(p->d[b], h.d)));
+    return mins ? vf_sub(acc, vf_mul(p->m[b], h.low)) : acc;
+}
+
+/* Block b of n rows of activations, np panels. */
+FOLD void tile_block(vf (*acc)[PANELS], const struct panel *const *p, const uint8_t *const *x,
+                     const uint8_t *const *xq, const struct fast_type *t, int b, int n, int np,
+                     bool mins)
+{
+    vi s[FR][PANELS];
+    UNROLL
+    for (int i = 0; i < n; i++) {
+        vi start = x_part_at(x[i] + (size_t)b * sizeof(block_q8_s), t, mins).start;
+        UNROLL
+        for (int q = 0; q < np; q++)
+            s[i][q] = start;
+    }
+    UNROLL
+    for (int g = 0; g < 8; g++)
+        UNROLL
+    for (int i = 0; i < n; i++)
+        UNROLL
+    for (int q = 0; q < np; q++)
+        s[i][q] = q_dot(s[i][q], p[q]->q + (b * 8 + g) * QP, xq[i] + 4 * g);
+    UNROLL
+    for (int i = 0; i < n; i++) {
+        struct x_part h = x_part_at(x[i] + (size_t)b * sizeof(block_q8_s), t, mins);
+        UNROLL
+        for (int q = 0; q < np; q++)
+            acc[i][q] = step32(acc[i][q], s[i][q], p[q], b, h, mins);
+    }
 }
 
 /* n rows of activations from row `from` on, np panels */
 FOLD void tile32(const struct panel *const *p, const struct fast *f, int from, int n, int np,
-                 bool q81)
+                 bool mins)
 {
-    const uint8_t *x = x_from(f) + (size_t)from * f->xs;
     float *out = f->out + (size_t)from * f->ldo;
-    _Alignas(64) uint8_t xb[XCOPY ? FR : 1][XCOPY ? 256 * QP : 1];
-    struct x_head h[FR];
-    size_t step = XCOPY ? 32 * QP : f->t->xbytes;
-    const uint8_t *xr[FR];
+    _Alignas(64) uint8_t xb[XCOPY ? FR : 1][XCOPY ? 32 * QP : 1];
+    const uint8_t *x[FR], *xq[FR];
     vf acc[FR][PANELS];
-    bool fix = WOFF && f->t->off;
     UNROLL
     for (int i = 0; i < n; i++) {
-        const uint8_t *row = x + (size_t)i * f->xs;
-        x_read(&h[i], xb[XCOPY ? i : 0], f, row);
-        xr[i] = XCOPY ? xb[XCOPY ? i : 0] : row + f->t->xbytes - 32;
+        x[i] = x_from(f) + (size_t)(from + i) * f->xs;
         UNROLL
         for (int q = 0; q < np; q++)
             acc[i][q] = out_get(f, out + (size_t)i * f->ldo, q);
     }
     for (int b = 0; b < f->blocks; b++) {
-        vi s[FR][PANELS];
         UNROLL
-        for (int i = 0; i < n; i++)
-            UNROLL
-        for (int q = 0; q < np; q++)
-            s[i][q] = fix ? vi_set1(h[i].fix[b]) : vi_zero();
-        UNROLL
-        for (int g = 0; g < 8; g++)
-            UNROLL
-        for (int i = 0; i < n; i++)
-            UNROLL
-        for (int q = 0; q < np; q++)
-            s[i][q] =
-                q_dot(s[i][q], p[q]->q + (b * 8 + g) * QP, xr[i] + (size_t)b * step + 4 * g);
-        UNROLL
-        for (int i = 0; i < n; i++)
-            UNROLL
-        for (int q = 0; q < np; q++)
-            acc[i][q] = step32(acc[i][q], s[i][q], p[q], &h[i], b, q81);
+        for (int i = 0; i < n; i++) {
+            xq[i] = x[i] + (size_t)b * sizeof(block_q8_s) + 8;
+            if (XCOPY) {
+                x_put(xb[XCOPY ? i : 0], (const int8_t *)xq[i]);
+                xq[i] = xb[XCOPY ? i : 0];
+            }
+        }
+        tile_block(acc, p, x, xq, f->t, b, n, np, mins);
     }
     UNROLL
     for (int i = 0; i < n; i++)
@@ -243,13 +247,13 @@ FOLD void tile256(const struct panel *const *p, const struct fast *f, int from, 
         for (; i < f->nx; i++)                                                                 \
             TILE(p, f, i, 1, NP, FLAG);                                                        \
     }
-FAST_TILES(tiles_q8_0, tile32, 1, false)
-FAST_TILES(tiles_q8_1, tile32, 1, true)
+FAST_TILES(tiles_32, tile32, 1, false)
+FAST_TILES(tiles_mins, tile32, 1, true)
 FAST_TILES(tiles_big, tile256, 1, false)
 FAST_TILES(tiles_pairs, tile256, 1, true)
 #if PANELS > 1
-FAST_TILES(tiles2_q8_0, tile32, 2, false)
-FAST_TILES(tiles2_q8_1, tile32, 2, true)
+FAST_TILES(tiles2_32, tile32, 2, false)
+FAST_TILES(tiles2_mins, tile32, 2, true)
 FAST_TILES(tiles2_big, tile256, 2, false)
 FAST_TILES(tiles2_pairs, tile256, 2, true)
 #endif
@@ -266,28 +270,17 @@ FOLD void strip_step(struct fast *f, size_t e)
     f->first = e == 0;
 }
 
-/* Points r at the block that begins n blocks into the stretch; returns where the block is in a
- * row. */
-FOLD size_t block_at(struct rows *r, const struct rows *from, size_t n,
-                     const struct fast_type *t, int mode)
-{
-    if (mode & PACK)
-        r->pack = from->pack + n * t->bytes * VN;
-    return mode & PACK ? 0 : n * t->bytes;
-}
-
-FOLD void panel_fill(struct panel *p, const struct rows *from, const struct fast *f,
+FOLD void panel_fill(struct panel *p, const struct rows *r, const struct fast *f,
                      const struct fast_type *t, unpack_fn *un, int mode)
 {
-    struct rows r = *from;
     struct sink k;
     int n = t->big ? 1 : f->blocks;
     size_t first = f->e / (t->big ? 256 : 32);
-    fetch(from, first * t->bytes * VN, (size_t)n * t->bytes * VN);
+    fetch(r, first * t->bytes * VN, (size_t)n * t->bytes * VN);
     k.p = p;
     for (int b = 0; b < n; b++) {
         k.b = b;
-        un(&k, &r, block_at(&r, from, first + (size_t)b, t, mode), mode);
+        un(&k, r, (first + (size_t)b) * t->bytes, mode);
     }
 }
 
@@ -337,45 +330,45 @@ static __attribute__((noinline)) void strip_two(struct fast *f, const struct row
 #endif
 
 /* One row of activations: no panel but for the scales in it. */
-FOLD void direct32(struct fast *f, const struct rows *from, const struct fast_type *t,
+FOLD void direct32(struct fast *f, const struct rows *r, const struct fast_type *t,
                    unpack_fn *un, int mode)
 {
-    _Alignas(64) uint8_t xb[XCOPY ? 256 * QP : 1];
+    _Alignas(64) uint8_t xb[XCOPY ? 32 * QP : 1];
     struct panel p;
     struct sink k;
-    struct rows r = *from;
-    struct x_head h;
     vf acc = vf_zero();
     k.p = &p;
     for (size_t e = 0; e < f->k; e += 256) {
         strip_step(f, e);
-        fetch(from, e / 32 * t->bytes * VN, (size_t)f->blocks * t->bytes * VN);
-        x_read(&h, xb, f, x_from(f));
+        fetch(r, e / 32 * t->bytes * VN, (size_t)f->blocks * t->bytes * VN);
         for (int b = 0; b < f->blocks; b++) {
+            const uint8_t *x = x_from(f) + (size_t)b * sizeof(block_q8_s);
+            struct x_part h = x_part_at(x, t, t->mins);
+            if (XCOPY)
+                x_put(xb, (const int8_t *)x + 8);
             k.b = b;
-            k.x = XCOPY ? xb + 32 * QP * b : x_from(f) + (size_t)(b + 1) * t->xbytes - 32;
-            k.s[0] = WOFF && t->off ? vi_set1(h.fix[b]) : vi_zero();
-            un(&k, &r, block_at(&r, from, e / 32 + (size_t)b, t, mode), mode);
-            acc = step32(acc, k.s[0], &p, &h, b, t->q81);
+            k.x = XCOPY ? xb : x + 8;
+            k.s[0] = h.start;
+            un(&k, r, (e / 32 + (size_t)b) * t->bytes, mode);
+            acc = step32(acc, k.s[0], &p, b, h, t->mins);
         }
     }
     out_put(f, f->out, 0, acc);
 }
 
-FOLD void direct256(struct fast *f, const struct rows *from, const struct fast_type *t,
+FOLD void direct256(struct fast *f, const struct rows *r, const struct fast_type *t,
                     unpack_fn *un, int mode)
 {
     _Alignas(64) uint8_t xb[XCOPY ? 256 * QP : 1];
     struct panel p;
     struct sink k;
-    struct rows r = *from;
     vf acc = vf_zero();
     const int sums = mode & PAIRS ? 16 : 8;
     k.p = &p;
     k.b = 0;
     for (size_t e = 0; e < f->k; e += 256) {
         strip_step(f, e);
-        fetch(from, e / 256 * t->bytes * VN, t->bytes * VN);
+        fetch(r, e / 256 * t->bytes * VN, t->bytes * VN);
         const uint8_t *x = x_from(f);
         for (int b = 0; XCOPY && b < 8; b++)
             x_put(xb + 32 * QP * b, (const int8_t *)x + 4 + 32 * b);
@@ -383,7 +376,7 @@ FOLD void direct256(struct fast *f, const struct rows *from, const struct fast_t
         UNROLL
         for (int i = 0; i < sums; i++)
             k.s[i] = vi_zero();
-        un(&k, &r, block_at(&r, from, e / 256, t, mode), mode);
+        un(&k, r, e / 256 * t->bytes, mode);
         vi sum = vi_mul(k.s[0], p.sc[0]);
         UNROLL
         for (int i = 1; i < sums; i++)
@@ -406,18 +399,16 @@ struct fast_call {
 };
 
 /* VN rows from row j on, the last one standing in for those that are not there. */
-FOLD void rows_at(struct rows *r, const struct fast_call *c, int j, bool pack)
+FOLD void rows_at(struct rows *r, const struct fast_call *c, int j)
 {
     for (int v = 0; v < VN; v++)
-        r->row[v] = pack ? NULL : c->w + (size_t)(j + v < c->nw ? j + v : c->nw - 1) * c->ws;
-    r->pack = pack ? c->w + (size_t)j * c->ws : NULL;
+        r->row[v] = c->w + (size_t)(j + v < c->nw ? j + v : c->nw - 1) * c->ws;
     r->next = (uintptr_t)c->w + (size_t)(j + PANELS * VN) * c->ws;
 }
 
-/* w plain (ws apart) or, with pack, groups of VN rows. Rows of x that fit L2 pass under all
- * weights. */
+/* Rows of x that fit L2 pass under all weights. */
 static void fast_run(const struct fast_call *c, const struct fast_type *t,
-                     const struct strips *strips, bool pack)
+                     const struct strips *strips)
 {
     int most = c->xs ? (int)(400000 / c->xs) / FR * FR : c->nx;
     if (most < 4 * FR)
@@ -431,7 +422,7 @@ static void fast_run(const struct fast_call *c, const struct fast_type *t,
             struct fast f = {.ldo = c->ldo, .xs = c->xs, .k = c->k, .t = t};
             f.rows = c->nw - j < step ? c->nw - j : step;
             for (int q = 0; q < PANELS && q * VN < f.rows; q++)
-                rows_at(&r[q], c, j + q * VN, pack);
+                rows_at(&r[q], c, j + q * VN);
             if (step == VN)
                 r->next = (uintptr_t)c->w + (size_t)(j + VN) * c->ws;
             f.nx = c->nx - i < most ? c->nx - i : most;
@@ -444,39 +435,19 @@ static void fast_run(const struct fast_call *c, const struct fast_type *t,
         }
 }
 
-struct pack_from {
-    const uint8_t *w;
-    size_t ws;
-    int rows;
-    size_t blocks, bytes;
-    size_t half; /* where the block has a field of two bytes; all others are dwords */
-};
-
-/* VN rows side by side, field by field; rows that are not there are zeros. */
-static void pack_rows(uint8_t *out, const struct pack_from *c)
-{
-    for (int j = 0; j < c->rows; j += VN)
-        for (size_t b = 0; b < c->blocks; b++)
-            for (size_t at = 0, n; at < c->bytes; at += n) {
-                n = at == c->half ? 2 : 4;
-                for (int v = 0; v < VN; v++, out += n) {
-                    if (j + v < c->rows)
-                        memcpy(out, c->w + (size_t)(j + v) * c->ws + b * c->bytes + at, n);
-                    else
-                        memset(out, 0, n);
-                }
-            }
-}
+#ifdef IQ_SINGLES
+#include IQ_SINGLES
+#endif
 
 /* ---- the types ---- */
 
 /* What the groups of types have in common, by the name of their tiles. */
-#define OF_q8_0 .xbytes = sizeof(block_q8_0)
-#define OF_q8_1 .xbytes = sizeof(block_q8_1), .q81 = true
+#define OF_32 .xbytes = sizeof(block_q8_s)
+#define OF_mins .xbytes = sizeof(block_q8_s), .mins = true
 #define OF_big .xbytes = sizeof(block_q8_K), .big = true
 #define OF_pairs .xbytes = sizeof(block_q8_K), .big = true, .pairs = true
-#define SINGLE_q8_0(f, r, t, un, mode) direct32(f, r, t, un, (mode) | DIRECT)
-#define SINGLE_q8_1(f, r, t, un, mode) direct32(f, r, t, un, (mode) | DIRECT)
+#define SINGLE_32(f, r, t, un, mode) direct32(f, r, t, un, (mode) | DIRECT)
+#define SINGLE_mins(f, r, t, un, mode) direct32(f, r, t, un, (mode) | DIRECT)
 #define SINGLE_big(f, r, t, un, mode) direct256(f, r, t, un, (mode) | DIRECT)
 #define SINGLE_pairs(f, r, t, un, mode) direct256(f, r, t, un, (mode) | DIRECT | PAIRS)
 #if PANELS > 1
@@ -511,44 +482,18 @@ static void pack_rows(uint8_t *out, const struct pack_from *c)
                           const void *w, size_t ws, int nw, size_t k)                          \
     {                                                                                          \
         struct fast_call c = {out, ldo, x, xs, nx, w, ws, nw, k};                              \
-        fast_run(&c, &type_##id, &strips_##id, false);                                         \
+        fast_run(&c, &type_##id, &strips_##id);                                                \
     }
-
-#define FAST_PACK(id, un, group, half)                                                         \
-    STRIPS(id##_packed, type_##id, un, group, PACK)                                            \
-    static void packed_##id(float *out, size_t ldo, const void *x, size_t xs, int nx,          \
-                            const void *packed, int j0, int nw, size_t k)                      \
-    {                                                                                          \
-        size_t ws = k / (type_##id.big ? 256 : 32) * type_##id.bytes;                          \
-        struct fast_call c = {out, ldo, x, xs, nx, (const uint8_t *)packed + (size_t)j0 * ws,  \
-                              ws,  nw,  k};                                                    \
-        fast_run(&c, &type_##id, &strips_##id##_packed, true);                                 \
-    }                                                                                          \
-    static void pack_##id(void *out, const void *w, size_t ws, int rows, size_t k)             \
-    {                                                                                          \
-        struct pack_from from = {                                                              \
-            w, ws, rows, k / (type_##id.big ? 256 : 32), type_##id.bytes, half};               \
-        pack_rows(out, &from);                                                                 \
-    }                                                                                          \
-    static size_t bytes_##id(int rows, size_t k)                                               \
-    {                                                                                          \
-        return ((size_t)rows + VN - 1) / VN * VN * (k / (type_##id.big ? 256 : 32)) *          \
-               type_##id.bytes;                                                                \
-    }
-
-#ifdef IQ_SINGLES
-#include IQ_SINGLES
-#endif
 
 /* type, unpack, block, group; how much too large the weights are unpacked, minima */
 #define FAST_TYPES(X)                                                                          \
-    X(Q4_0, un_q4_0, block_q4_0, q8_0, .off = 8)                                               \
-    X(Q4_1, un_q4_1, block_q4_1, q8_1, .off = 0)                                               \
-    X(Q5_0, un_q5_0, block_q5_0, q8_0, .off = 16)                                              \
-    X(Q5_1, un_q5_1, block_q5_1, q8_1, .off = 0)                                               \
-    X(Q8_0, un_q8_0, block_q8_0, q8_0, .off = 128)                                             \
-    X(IQ4_NL, un_iq4_nl, block_iq4_nl, q8_0, .off = 128)                                       \
-    X(MXFP4, un_mxfp4, block_mxfp4, q8_0, .off = 128)                                          \
+    X(Q4_0, un_q4_0, block_q4_0, 32, .off = 8)                                                 \
+    X(Q4_1, un_q4_1, block_q4_1, mins, .off = 0)                                               \
+    X(Q5_0, un_q5_0, block_q5_0, 32, .off = 16)                                                \
+    X(Q5_1, un_q5_1, block_q5_1, mins, .off = 0)                                               \
+    X(Q8_0, un_q8_0, block_q8_0, 32, .off = 128)                                               \
+    X(IQ4_NL, un_iq4_nl, block_iq4_nl, 32, .off = 128)                                         \
+    X(MXFP4, un_mxfp4, block_mxfp4, 32, .off = 128)                                            \
     X(Q2_K, un_q2_k, block_q2_K, pairs, .mins = true)                                          \
     X(Q3_K, un_q3_k, block_q3_K, pairs, .off = 4)                                              \
     X(Q4_K, un_q4_k, block_q4_K, big, .mins = true)                                            \
@@ -556,26 +501,13 @@ static void pack_rows(uint8_t *out, const struct pack_from *c)
     X(Q6_K, un_q6_k, block_q6_K, pairs, .off = 32)                                             \
     X(IQ4_XS, un_iq4_xs, block_iq4_xs, big, .off = 128)
 
-/* type, unpack, group, the field of two bytes */
-#define FAST_PACKS(X)                                                                          \
-    X(Q4_0, un_q4_0, q8_0, 0)                                                                  \
-    X(Q8_0, un_q8_0, q8_0, 0)                                                                  \
-    X(Q4_K, un_q4_k, big, SIZE_MAX)                                                            \
-    X(Q5_K, un_q5_k, big, SIZE_MAX)                                                            \
-    X(Q6_K, un_q6_k, pairs, 208)
-
 FAST_TYPES(FAST_TYPE)
 FAST_TYPES_IQ(FAST_TYPE)
-FAST_PACKS(FAST_PACK)
 
 static void fill_fast(struct slm_kern *k)
 {
 #define X(id, ...) k->mul_fast[SLM_##id] = fast_##id;
     FAST_TYPES(X)
     FAST_TYPES_IQ(X)
-#undef X
-#define X(id, ...)                                                                             \
-    k->packed[SLM_##id] = (struct slm_packed){bytes_##id, pack_##id, packed_##id, VN};
-    FAST_PACKS(X)
 #undef X
 }

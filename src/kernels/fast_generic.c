@@ -2,8 +2,7 @@
  * is unpacked to int8 once and multiplied with the int8 activations of every row. Sums inside a
  * block are exact integers and the float steps between blocks are spelt out one by one, so
  * every level that follows the same steps (mul, mul, add; no fused ones) gives the same bits as
- * this file: partner Q8_0:  acc = acc + sum * (dw * dx) partner Q8_1:  acc = (acc + sum * (dw *
- * dx)) + m * s partner Q8_K:  acc = acc + dx * (d * sum(scale * sum) - dmin * sum(min * bsum))
+ * this file: partner Q8_S:  acc = acc + sum * (dw * dx), and with minima  acc - m * (dx * neg); partner Q8_K:  acc = acc + dx * (d * sum(scale * sum) - dmin * sum(min * bsum))
  */
 #include <string.h>
 
@@ -170,17 +169,17 @@ static int32_t sum_of(const int8_t *a, const int8_t *b, int n)
     return s;
 }
 
-static float step_q8_0(float acc, const struct ints *u, const void *x)
+static float step_q8_s(float acc, const struct ints *u, const void *x)
 {
-    const block_q8_0 *b = x;
-    return acc + (float)sum_of(u->q, b->qs, 32) * (u->d * slm_f16_to_f32(b->d));
+    const block_q8_s *b = x;
+    return acc + (float)sum_of(u->q, b->qs, 32) * (u->d * b->d);
 }
 
-static float step_q8_1(float acc, const struct ints *u, const void *x)
+static float step_mins(float acc, const struct ints *u, const void *x)
 {
-    const block_q8_1 *b = x;
-    acc = acc + (float)sum_of(u->q, b->qs, 32) * (u->d * slm_f16_to_f32(b->d));
-    return acc + u->m * slm_f16_to_f32(b->s);
+    const block_q8_s *b = x;
+    acc = acc + (float)sum_of(u->q, b->qs, 32) * (u->d * b->d);
+    return acc - u->m * (b->d * (float)b->neg);
 }
 
 static float step_q8_k(float acc, const struct ints *u, const void *x)
@@ -214,13 +213,13 @@ static float step_q8_k(float acc, const struct ints *u, const void *x)
                 }                                                                              \
             }                                                                                  \
     }
-FAST(Q4_0, un_q4_0, step_q8_0, block_q4_0, block_q8_0, 32)
-FAST(Q4_1, un_q4_1, step_q8_1, block_q4_1, block_q8_1, 32)
-FAST(Q5_0, un_q5_0, step_q8_0, block_q5_0, block_q8_0, 32)
-FAST(Q5_1, un_q5_1, step_q8_1, block_q5_1, block_q8_1, 32)
-FAST(Q8_0, un_q8_0, step_q8_0, block_q8_0, block_q8_0, 32)
-FAST(IQ4_NL, un_iq4_nl, step_q8_0, block_iq4_nl, block_q8_0, 32)
-FAST(MXFP4, un_mxfp4, step_q8_0, block_mxfp4, block_q8_0, 32)
+FAST(Q4_0, un_q4_0, step_q8_s, block_q4_0, block_q8_s, 32)
+FAST(Q4_1, un_q4_1, step_mins, block_q4_1, block_q8_s, 32)
+FAST(Q5_0, un_q5_0, step_q8_s, block_q5_0, block_q8_s, 32)
+FAST(Q5_1, un_q5_1, step_mins, block_q5_1, block_q8_s, 32)
+FAST(Q8_0, un_q8_0, step_q8_s, block_q8_0, block_q8_s, 32)
+FAST(IQ4_NL, un_iq4_nl, step_q8_s, block_iq4_nl, block_q8_s, 32)
+FAST(MXFP4, un_mxfp4, step_q8_s, block_mxfp4, block_q8_s, 32)
 FAST(Q2_K, un_q2_k, step_q8_k, block_q2_K, block_q8_K, 256)
 FAST(Q3_K, un_q3_k, step_q8_k, block_q3_K, block_q8_K, 256)
 FAST(Q4_K, un_q4_k, step_q8_k, block_q4_K, block_q8_K, 256)

@@ -2,11 +2,9 @@
  * four weights a row. Where these go (a panel, or straight into products) is the sink's affair.
  */
 
-/* Where VN rows of weights are: plain rows, or one packed group (dwords of the rows side by
- * side). */
+/* Where VN rows of weights are. */
 struct rows {
     const uint8_t *row[VN];
-    const uint8_t *pack;
     uintptr_t next; /* where the rows after these begin */
 };
 
@@ -19,9 +17,8 @@ struct sink {
 };
 
 /* Modes, constants wherever they are used. */
-#define PACK 1
-#define DIRECT 2
-#define PAIRS 4 /* sums for each 16 weights */
+#define DIRECT 1
+#define PAIRS 2 /* sums for each 16 weights */
 
 /* The bytes that activations 4 g .. 4 g + 3 start at, from the first of a block of 256 (or 32).
  */
@@ -56,34 +53,13 @@ FOLD void fetch(const struct rows *r, size_t at, size_t n)
         __builtin_prefetch((const void *)p, 0, 2);
 }
 
-/* Fields at byte `at` of all rows; of mode, PACK tells where. */
-FOLD void get16(const struct rows *r, size_t at, vi *t, int mode)
-{
-    if (mode & PACK) {
-        UNROLL
-        for (size_t j = 0; j < 4; j++)
-            t[j] = vi_load(r->pack + (at + 4 * j) * VN);
-    } else {
-        vi_rows16(r->row, at, t);
-    }
-}
-FOLD vi get4(const struct rows *r, size_t at, int mode)
-{
-    return mode & PACK ? vi_load(r->pack + at * VN) : vi_dwords(r->row, at);
-}
-/* a float16 */
-FOLD vf get2(const struct rows *r, size_t at, int mode)
-{
-    return mode & PACK ? vf_of_f16(r->pack + at * VN) : vf_f16_rows(r->row, at);
-}
-
 /* ---- 32-blocks ---- */
 
 /* Sixteen bytes of nibbles: elements 0-15 low, 16-31 high. */
-FOLD void nibbles(const struct rows *r, size_t at, vi *lo, vi *hi, int mode)
+FOLD void nibbles(const struct rows *r, size_t at, vi *lo, vi *hi)
 {
     vi t[4];
-    get16(r, at, t, mode);
+    vi_rows16(r->row, at, t);
     UNROLL
     for (int j = 0; j < 4; j++) {
         lo[j] = low4(t[j]);
@@ -104,15 +80,15 @@ FOLD void emit8(struct sink *k, int g, const vi *lo, const vi *hi, int off, int 
 FOLD void un_q4_0(struct sink *k, const struct rows *r, size_t at, int mode)
 {
     vi lo[4], hi[4];
-    nibbles(r, at + 2, lo, hi, mode);
+    nibbles(r, at + 2, lo, hi);
     emit8(k, 0, lo, hi, 8, mode);
-    k->p->d[k->b] = get2(r, at, mode);
+    k->p->d[k->b] = vf_f16_rows(r->row, at);
 }
 
 FOLD void un_q4_1(struct sink *k, const struct rows *r, size_t at, int mode)
 {
-    vi lo[4], hi[4], dm = get4(r, at, mode);
-    nibbles(r, at + 4, lo, hi, mode);
+    vi lo[4], hi[4], dm = vi_dwords(r->row, at);
+    nibbles(r, at + 4, lo, hi);
     emit8(k, 0, lo, hi, 0, mode);
     k->p->d[k->b] = vi_f16(dm);
     k->p->m[k->b] = vi_f16(vi_shr(dm, 16));
@@ -138,17 +114,17 @@ FOLD void fifth(vi h, vi *lo, vi *hi)
 FOLD void un_q5_0(struct sink *k, const struct rows *r, size_t at, int mode)
 {
     vi lo[4], hi[4];
-    nibbles(r, at + 6, lo, hi, mode);
-    fifth(get4(r, at + 2, mode), lo, hi);
+    nibbles(r, at + 6, lo, hi);
+    fifth(vi_dwords(r->row, at + 2), lo, hi);
     emit8(k, 0, lo, hi, 16, mode);
-    k->p->d[k->b] = get2(r, at, mode);
+    k->p->d[k->b] = vf_f16_rows(r->row, at);
 }
 
 FOLD void un_q5_1(struct sink *k, const struct rows *r, size_t at, int mode)
 {
-    vi lo[4], hi[4], dm = get4(r, at, mode);
-    nibbles(r, at + 8, lo, hi, mode);
-    fifth(get4(r, at + 4, mode), lo, hi);
+    vi lo[4], hi[4], dm = vi_dwords(r->row, at);
+    nibbles(r, at + 8, lo, hi);
+    fifth(vi_dwords(r->row, at + 4), lo, hi);
     emit8(k, 0, lo, hi, 0, mode);
     k->p->d[k->b] = vi_f16(dm);
     k->p->m[k->b] = vi_f16(vi_shr(dm, 16));
@@ -157,15 +133,15 @@ FOLD void un_q5_1(struct sink *k, const struct rows *r, size_t at, int mode)
 FOLD void un_q8_0(struct sink *k, const struct rows *r, size_t at, int mode)
 {
     vi lo[4], hi[4];
-    get16(r, at + 2, lo, mode);
-    get16(r, at + 18, hi, mode);
+    vi_rows16(r->row, at + 2, lo);
+    vi_rows16(r->row, at + 18, hi);
     UNROLL
     for (int j = 0; j < 4; j++) { /* adds 128 */
         lo[j] = vi_sub8(lo[j], bytes(128));
         hi[j] = vi_sub8(hi[j], bytes(128));
     }
     emit8(k, 0, lo, hi, 128, mode);
-    k->p->d[k->b] = get2(r, at, mode);
+    k->p->d[k->b] = vf_f16_rows(r->row, at);
 }
 
 /* Nibbles as places in a table of values, each with 128 added. */
@@ -181,17 +157,17 @@ FOLD void table(vi *lo, vi *hi, const int8_t *values)
 FOLD void un_iq4_nl(struct sink *k, const struct rows *r, size_t at, int mode)
 {
     vi lo[4], hi[4];
-    nibbles(r, at + 2, lo, hi, mode);
+    nibbles(r, at + 2, lo, hi);
     table(lo, hi, slm_iq4_values);
     emit8(k, 0, lo, hi, 128, mode);
-    k->p->d[k->b] = get2(r, at, mode);
+    k->p->d[k->b] = vf_f16_rows(r->row, at);
 }
 
 FOLD void un_mxfp4(struct sink *k, const struct rows *r, size_t at, int mode)
 {
     vi lo[4], hi[4];
     float d[VN];
-    nibbles(r, at + 1, lo, hi, mode);
+    nibbles(r, at + 1, lo, hi);
     table(lo, hi, slm_fp4_values);
     emit8(k, 0, lo, hi, 128, mode);
     for (int j = 0; j < VN; j++)
@@ -202,7 +178,7 @@ FOLD void un_mxfp4(struct sink *k, const struct rows *r, size_t at, int mode)
 /* ---- 256-blocks ---- */
 
 /* 6-bit scales and minima of Q4_K and Q5_K from the block's first 16 bytes. */
-FOLD void head_k(struct panel *p, const struct rows *r, size_t at, int mode)
+FOLD void head_k(struct panel *p, const struct rows *r, size_t at)
 {
     static const int8_t pair[4][16] = {
         {0, -1, 0, -1, 4, -1, 4, -1, 8, -1, 8, -1, 12, -1, 12, -1},
@@ -210,7 +186,7 @@ FOLD void head_k(struct panel *p, const struct rows *r, size_t at, int mode)
         {2, -1, 2, -1, 6, -1, 6, -1, 10, -1, 10, -1, 14, -1, 14, -1},
         {3, -1, 3, -1, 7, -1, 7, -1, 11, -1, 11, -1, 15, -1, 15, -1}};
     vi t[4];
-    get16(r, at, t, mode);
+    vi_rows16(r->row, at, t);
     vi six = bytes(63), top = bytes(48);
     vi s0 = vi_and(t[1], six), m0 = vi_and(t[2], six);
     vi s1 = vi_or(low4(t[3]), vi_and(vi_shr(t[1], 2), top));
@@ -228,11 +204,11 @@ FOLD void head_k(struct panel *p, const struct rows *r, size_t at, int mode)
 
 FOLD void un_q4_k(struct sink *k, const struct rows *r, size_t at, int mode)
 {
-    head_k(k->p, r, at, mode);
+    head_k(k->p, r, at);
     UNROLL
     for (int c = 0; c < 8; c++) { /* 16 bytes: half of a low group and of a high group */
         vi lo[4], hi[4];
-        nibbles(r, at + 16 + 16 * (size_t)c, lo, hi, mode);
+        nibbles(r, at + 16 + 16 * (size_t)c, lo, hi);
         UNROLL
         for (int j = 0; j < 4; j++) {
             emit(k, c / 2 * 16 + c % 2 * 4 + j, lo[j], 0, mode);
@@ -243,15 +219,15 @@ FOLD void un_q4_k(struct sink *k, const struct rows *r, size_t at, int mode)
 
 FOLD void un_q5_k(struct sink *k, const struct rows *r, size_t at, int mode)
 {
-    head_k(k->p, r, at, mode);
+    head_k(k->p, r, at);
     UNROLL
     for (int h = 0; h < 2; h++) {
         vi bit[4];
-        get16(r, at + 16 + 16 * (size_t)h, bit, mode);
+        vi_rows16(r->row, at + 16 + 16 * (size_t)h, bit);
         UNROLL
         for (int c = 0; c < 4; c++) {
             vi lo[4], hi[4];
-            nibbles(r, at + 48 + 32 * (size_t)c + 16 * (size_t)h, lo, hi, mode);
+            nibbles(r, at + 48 + 32 * (size_t)c + 16 * (size_t)h, lo, hi);
             UNROLL
             for (int j = 0; j < 4; j++) {
                 vi b = vi_shr(bit[j], 2 * c);
@@ -278,17 +254,17 @@ FOLD void scales16(struct panel *p, const vi *t)
 FOLD void un_q6_k(struct sink *k, const struct rows *r, size_t at, int mode)
 {
     vi t[4];
-    get16(r, at + 192, t, mode);
+    vi_rows16(r->row, at + 192, t);
     scales16(k->p, t);
-    k->p->d[0] = get2(r, at + 208, mode);
+    k->p->d[0] = vf_f16_rows(r->row, at + 208);
     UNROLL
     for (int h = 0; h < 4; h++) { /* 16 bytes of qh: part (h & 1) of half h / 2 */
         vi high[4], a[4], b[4];
         int g = h / 2 * 32 + h % 2 * 4;
         size_t ql = at + (size_t)(h / 2 * 64 + h % 2 * 16);
-        get16(r, at + 128 + 16 * (size_t)h, high, mode);
-        get16(r, ql, a, mode);
-        get16(r, ql + 32, b, mode);
+        vi_rows16(r->row, at + 128 + 16 * (size_t)h, high);
+        vi_rows16(r->row, ql, a);
+        vi_rows16(r->row, ql + 32, b);
         UNROLL
         for (int j = 0; j < 4; j++) {
             vi v = high[j], two = bytes(48);
@@ -305,8 +281,8 @@ FOLD void un_q2_k(struct sink *k, const struct rows *r, size_t at, int mode)
     static const int8_t pair[2][16] = {
         {0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1},
         {2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15, -1}};
-    vi t[4], d = get4(r, at + 80, mode);
-    get16(r, at, t, mode);
+    vi t[4], d = vi_dwords(r->row, at + 80);
+    vi_rows16(r->row, at, t);
     UNROLL
     for (int g = 0; g < 16; g++)
         k->p->sc[g] = byte_of(low4(t[g / 4]), g % 4);
@@ -317,7 +293,7 @@ FOLD void un_q2_k(struct sink *k, const struct rows *r, size_t at, int mode)
     k->p->m[0] = vi_f16(vi_shr(d, 16));
     UNROLL
     for (int h = 0; h < 4; h++) {
-        get16(r, at + 16 + 16 * (size_t)h, t, mode);
+        vi_rows16(r->row, at + 16 + 16 * (size_t)h, t);
         UNROLL
         for (int j = 0; j < 4; j++)
             UNROLL
@@ -328,10 +304,10 @@ FOLD void un_q2_k(struct sink *k, const struct rows *r, size_t at, int mode)
 }
 
 /* 6-bit scales and d of Q3_K from the block's last bytes. */
-FOLD void head_q3_k(struct panel *p, const struct rows *r, size_t at, int mode)
+FOLD void head_q3_k(struct panel *p, const struct rows *r, size_t at)
 {
     vi t[4], a[4], s[3];
-    get16(r, at + 94, t, mode); /* two bytes early: the block ends behind d */
+    vi_rows16(r->row, at + 94, t); /* two bytes early: the block ends behind d */
     UNROLL
     for (int j = 0; j < 3; j++)
         s[j] = vi_or(vi_shr(t[j], 16), vi_shl(t[j + 1], 16));
@@ -346,12 +322,12 @@ FOLD void head_q3_k(struct panel *p, const struct rows *r, size_t at, int mode)
 
 FOLD void un_q3_k(struct sink *k, const struct rows *r, size_t at, int mode)
 {
-    head_q3_k(k->p, r, at, mode);
+    head_q3_k(k->p, r, at);
     UNROLL
     for (int h = 0; h < 4; h++) { /* 16 bytes of qs, of half h / 2; hmask serves both halves */
         vi mask[4], t[4];
-        get16(r, at + 16 * (size_t)(h % 2), mask, mode);
-        get16(r, at + 32 + 16 * (size_t)h, t, mode);
+        vi_rows16(r->row, at + 16 * (size_t)(h % 2), mask);
+        vi_rows16(r->row, at + 32 + 16 * (size_t)h, t);
         UNROLL
         for (int j = 0; j < 4; j++)
             UNROLL
@@ -365,7 +341,7 @@ FOLD void un_q3_k(struct sink *k, const struct rows *r, size_t at, int mode)
 
 FOLD void un_iq4_xs(struct sink *k, const struct rows *r, size_t at, int mode)
 {
-    vi h = get4(r, at, mode), l = get4(r, at + 4, mode);
+    vi h = vi_dwords(r->row, at), l = vi_dwords(r->row, at + 4);
     k->p->d[0] = vi_f16(h);
     UNROLL
     for (int g = 0; g < 8; g++) {
@@ -379,7 +355,7 @@ FOLD void un_iq4_xs(struct sink *k, const struct rows *r, size_t at, int mode)
     UNROLL
     for (int g = 0; g < 8; g++) {
         vi lo[4], hi[4];
-        nibbles(r, at + 8 + 16 * (size_t)g, lo, hi, mode);
+        nibbles(r, at + 8 + 16 * (size_t)g, lo, hi);
         table(lo, hi, slm_iq4_values);
         emit8(k, 8 * g, lo, hi, 128, mode);
     }

@@ -67,11 +67,11 @@ FOLD vf times(vf d, float f) { return vf_mul(d, vf_set1(f)); }
 
 FOLD void un_iq2_xxs(struct sink *k, const struct rows *r, size_t at, int mode)
 {
-    k->p->d[0] = times(get2(r, at, mode), 0.125f);
+    k->p->d[0] = times(vf_f16_rows(r->row, at), 0.125f);
     UNROLL
     for (int h = 0; h < 4; h++) {
         vi t[4];
-        get16(r, at + 2 + 16 * (size_t)h, t, mode);
+        vi_rows16(r->row, at + 2 + 16 * (size_t)h, t);
         UNROLL
         for (int j = 0; j < 2; j++) {
             int p = 2 * h + j;
@@ -86,11 +86,11 @@ FOLD void un_iq2_xxs(struct sink *k, const struct rows *r, size_t at, int mode)
 }
 
 /* Sixteen 4-bit scales in 8 bytes. */
-FOLD void scales_iq2(struct panel *p, const struct rows *r, size_t at, int mode)
+FOLD void scales_iq2(struct panel *p, const struct rows *r, size_t at)
 {
     UNROLL
     for (int h = 0; h < 2; h++) {
-        vi v = get4(r, at + 4 * (size_t)h, mode);
+        vi v = vi_dwords(r->row, at + 4 * (size_t)h);
         UNROLL
         for (int i = 0; i < 8; i++)
             put_scale16(p, 8 * h + i, odd_scale(field(v, 4 * i, 15)));
@@ -99,12 +99,12 @@ FOLD void scales_iq2(struct panel *p, const struct rows *r, size_t at, int mode)
 
 FOLD void un_iq2_xs(struct sink *k, const struct rows *r, size_t at, int mode)
 {
-    k->p->d[0] = times(get2(r, at, mode), 0.125f);
-    scales_iq2(k->p, r, at + 66, mode);
+    k->p->d[0] = times(vf_f16_rows(r->row, at), 0.125f);
+    scales_iq2(k->p, r, at + 66);
     UNROLL
     for (int h = 0; h < 4; h++) {
         vi t[4];
-        get16(r, at + 2 + 16 * (size_t)h, t, mode);
+        vi_rows16(r->row, at + 2 + 16 * (size_t)h, t);
         UNROLL
         for (int j = 0; j < 4; j++) {
             vi s = even8(field(t[j], 9, 0x7f007f));
@@ -118,13 +118,13 @@ FOLD void un_iq2_xs(struct sink *k, const struct rows *r, size_t at, int mode)
 
 FOLD void un_iq2_s(struct sink *k, const struct rows *r, size_t at, int mode)
 {
-    k->p->d[0] = times(get2(r, at, mode), 0.125f);
-    scales_iq2(k->p, r, at + 74, mode);
+    k->p->d[0] = times(vf_f16_rows(r->row, at), 0.125f);
+    scales_iq2(k->p, r, at + 74);
     UNROLL
     for (int h = 0; h < 2; h++) {
-        vi t[4], s[4], high = get4(r, at + 66 + 4 * (size_t)h, mode);
-        get16(r, at + 2 + 16 * (size_t)h, t, mode);
-        get16(r, at + 34 + 16 * (size_t)h, s, mode);
+        vi t[4], s[4], high = vi_dwords(r->row, at + 66 + 4 * (size_t)h);
+        vi_rows16(r->row, at + 2 + 16 * (size_t)h, t);
+        vi_rows16(r->row, at + 34 + 16 * (size_t)h, s);
         UNROLL
         for (int j = 0; j < 4; j++)
             UNROLL
@@ -137,13 +137,13 @@ FOLD void un_iq2_s(struct sink *k, const struct rows *r, size_t at, int mode)
 
 FOLD void un_iq3_xxs(struct sink *k, const struct rows *r, size_t at, int mode)
 {
-    k->p->d[0] = times(get2(r, at, mode), 0.25f);
+    k->p->d[0] = times(vf_f16_rows(r->row, at), 0.25f);
     UNROLL
     for (int h = 0; h < 2; h++) { /* 16 bytes of signs and scales, 32 of indices */
         vi w[4], t[8];
-        get16(r, at + 66 + 16 * (size_t)h, w, mode);
-        get16(r, at + 2 + 32 * (size_t)h, t, mode);
-        get16(r, at + 18 + 32 * (size_t)h, t + 4, mode);
+        vi_rows16(r->row, at + 66 + 16 * (size_t)h, w);
+        vi_rows16(r->row, at + 2 + 32 * (size_t)h, t);
+        vi_rows16(r->row, at + 18 + 32 * (size_t)h, t + 4);
         UNROLL
         for (int j = 0; j < 4; j++) {
             vi s = signs7(w[j]);
@@ -159,14 +159,14 @@ FOLD void un_iq3_xxs(struct sink *k, const struct rows *r, size_t at, int mode)
 
 FOLD void un_iq3_s(struct sink *k, const struct rows *r, size_t at, int mode)
 {
-    vi sc = get4(r, at + 106, mode);
-    k->p->d[0] = get2(r, at, mode);
+    vi sc = vi_dwords(r->row, at + 106);
+    k->p->d[0] = vf_f16_rows(r->row, at);
     UNROLL
     for (int h = 0; h < 2; h++) {
-        vi s[4], t[8], high = get4(r, at + 66 + 4 * (size_t)h, mode);
-        get16(r, at + 74 + 16 * (size_t)h, s, mode);
-        get16(r, at + 2 + 32 * (size_t)h, t, mode);
-        get16(r, at + 18 + 32 * (size_t)h, t + 4, mode);
+        vi s[4], t[8], high = vi_dwords(r->row, at + 66 + 4 * (size_t)h);
+        vi_rows16(r->row, at + 74 + 16 * (size_t)h, s);
+        vi_rows16(r->row, at + 2 + 32 * (size_t)h, t);
+        vi_rows16(r->row, at + 18 + 32 * (size_t)h, t + 4);
         UNROLL
         for (int j = 0; j < 4; j++) {
             put_scale8(k->p, 4 * h + j, odd_scale(field(sc, 16 * h + 4 * j, 15)));
@@ -197,12 +197,12 @@ FOLD vi upward(vi v, int at) { return vi_and(vi_sub(field(v, at, 1), vi_set1(1))
 FOLD void un_iq1_s(struct sink *k, const struct rows *r, size_t at, int mode)
 {
     vi high[4];
-    k->p->d[0] = times(get2(r, at, mode), 0.125f);
-    get16(r, at + 34, high, mode);
+    k->p->d[0] = times(vf_f16_rows(r->row, at), 0.125f);
+    vi_rows16(r->row, at + 34, high);
     UNROLL
     for (int h = 0; h < 2; h++) {
         vi t[4];
-        get16(r, at + 2 + 16 * (size_t)h, t, mode);
+        vi_rows16(r->row, at + 2 + 16 * (size_t)h, t);
         UNROLL
         for (int j = 0; j < 4; j++) {
             vi v = vi_shr(high[2 * h + j / 2], 16 * (j & 1)), up = upward(v, 15);
@@ -217,18 +217,18 @@ FOLD void un_iq1_s(struct sink *k, const struct rows *r, size_t at, int mode)
 
 FOLD void un_iq1_m(struct sink *k, const struct rows *r, size_t at, int mode)
 {
-    vi high[4], sc[2] = {get4(r, at + 48, mode), get4(r, at + 52, mode)};
+    vi high[4], sc[2] = {vi_dwords(r->row, at + 48), vi_dwords(r->row, at + 52)};
     vi d = vi_or(vi_or(field(sc[0], 12, 0xf), field(sc[0], 24, 0xf0)),
                  vi_or(vi_shl(field(sc[1], 12, 0xf), 8), vi_shl(field(sc[1], 28, 0xf), 12)));
     k->p->d[0] = times(vi_f16(d), 0.125f);
-    get16(r, at + 32, high, mode);
+    vi_rows16(r->row, at + 32, high);
     UNROLL
     for (int i = 0; i < 16; i++)
         put_scale16(k->p, i, odd_scale(field(sc[i / 8], i / 4 % 2 * 16 + i % 4 * 3, 7)));
     UNROLL
     for (int h = 0; h < 2; h++) {
         vi t[4];
-        get16(r, at + 16 * (size_t)h, t, mode);
+        vi_rows16(r->row, at + 16 * (size_t)h, t);
         UNROLL
         for (int j = 0; j < 4; j++)
             UNROLL
@@ -252,11 +252,11 @@ FOLD void scales_one(struct panel *p)
 FOLD void un_tq2_0(struct sink *k, const struct rows *r, size_t at, int mode)
 {
     scales_one(k->p);
-    k->p->d[0] = get2(r, at + 64, mode);
+    k->p->d[0] = vf_f16_rows(r->row, at + 64);
     UNROLL
     for (int h = 0; h < 4; h++) {
         vi t[4];
-        get16(r, at + 16 * (size_t)h, t, mode);
+        vi_rows16(r->row, at + 16 * (size_t)h, t);
         UNROLL
         for (int j = 0; j < 4; j++)
             UNROLL
@@ -285,16 +285,16 @@ FOLD void emit_trits(struct sink *k, int g, vi v, int n, int step, int mode)
 FOLD void un_tq1_0(struct sink *k, const struct rows *r, size_t at, int mode)
 {
     scales_one(k->p);
-    k->p->d[0] = get2(r, at + 52, mode);
+    k->p->d[0] = vf_f16_rows(r->row, at + 52);
     UNROLL
     for (int h = 0; h < 3; h++) {
         vi t[4];
-        get16(r, at + 16 * (size_t)h, t, mode);
+        vi_rows16(r->row, at + 16 * (size_t)h, t);
         UNROLL
         for (int j = 0; j < 4; j++)
             emit_trits(k, h < 2 ? 4 * h + j : 40 + j, t[j], 5, h < 2 ? 8 : 4, mode);
     }
-    emit_trits(k, 60, get4(r, at + 48, mode), 4, 1, mode);
+    emit_trits(k, 60, vi_dwords(r->row, at + 48), 4, 1, mode);
 }
 
 /* Groups that are big and pairs, but for a single row of activations, where an instruction set

@@ -6,18 +6,6 @@
 
 #include "base/base.h"
 
-/* A product in a packed layout of one CPU level, made at load from plain rows and never written
- * to a file. pack == NULL: there is none, the plain slots serve. Layout: groups of nr weight
- * rows, packed together; a row count that nr does not divide is padded. */
-struct slm_packed {
-    size_t (*bytes)(int rows, size_t k);
-    void (*pack)(void *out, const void *w, size_t ws, int rows, size_t k);
-    /* as mul_fast for rows [j0, j0 + nw) of the packed matrix; j0 a multiple of nr */
-    void (*run)(float *out, size_t ldo, const void *x, size_t xs, int nx, const void *packed,
-                int j0, int nw, size_t k);
-    int nr;
-};
-
 /* mul_fast of one row of activations, the same bits, reading weights in the order of memory.
  * The row is first brought into the kernel's own form: bytes(k) bytes at a multiple of 64. run
  * == NULL: mul_fast serves. */
@@ -42,9 +30,7 @@ struct slm_rows {
 };
 
 /* Many rows of activations at a time, in bfloat16 whatever the weights' type: out[i * ldo + j]
- * = sum over k of x[i][k] * w[j][k], with weights rounded to bfloat16. w is rows ws bytes
- * apart, or, with `packed`, kern->packed[type]'s matrix from its row j0 on (a multiple of nr).
- */
+ * = sum over k of x[i][k] * w[j][k], with weights rounded to bfloat16, rows ws bytes apart. */
 struct slm_prompt {
     float *out;
     size_t ldo;
@@ -55,8 +41,6 @@ struct slm_prompt {
     size_t ws;
     int nw;
     size_t k;
-    bool packed;
-    int j0;
     void *scratch; /* SLM_PROMPT_SCRATCH bytes, 64-byte aligned, of the calling thread */
 };
 /* A panel of weights that leaves room in a second cache of 2 MiB, and odds and ends. */
@@ -106,7 +90,6 @@ struct slm_kern {
 #include "kernels/kernels.inc"
 #undef KERN
 #undef KERN_DT
-    struct slm_packed packed[SLM_DTYPE_COUNT];
     struct slm_one one[SLM_DTYPE_COUNT];
 };
 

@@ -62,8 +62,8 @@ FOLD __m128i sum_of_parts(vi v)
  * types of whole bytes, 64 elements as they come. */
 struct x32 {
     int8_t q[4][64];
-    int32_t fix[2][16]; /* -off * the block's sum, in all dwords of a part */
-    float d[2][16], s[2][16];
+    int32_t fix[2][16];         /* -off * the block's sum, in all dwords of a part */
+    float d[2][16], low[2][16]; /* scale, and scale * -sum */
 };
 
 /* What is known of a type while compiling. Picks are of the two vectors that four blocks are
@@ -71,33 +71,29 @@ struct x32 {
 struct kind32 {
     int bytes; /* of a block */
     int off;   /* codes are unpacked this much too large */
-    bool mins; /* a minimum behind the scale; activations are Q8_1 */
+    bool mins; /* a minimum behind the scale */
     bool whole, fifth, exponent;
     const uint8_t (*codes)[64], (*high)[64];
     const uint16_t (*scales)[16], (*minima)[16];
     const int8_t *table;
 };
 
-FOLD void prepare32(struct x32 *o, const uint8_t *p, size_t k, const struct kind32 t)
+FOLD void prepare32(struct x32 *o, const uint8_t *x, size_t k, const struct kind32 t)
 {
-    size_t step = t.mins ? sizeof(block_q8_1) : sizeof(block_q8_0), n = k / 32;
-    for (size_t i = 0; i < n; i++, p += step) {
+    for (size_t i = 0; i < k / 32; i++, x += sizeof(block_q8_s)) {
         struct x32 *s = &o[i / 8];
-        int part = (int)(i % 8) / 4, lane = (int)(i % 4), sum = 0;
-        const int8_t *q = (const int8_t *)p + step - 32;
+        int part = (int)(i % 8) / 4, lane = (int)(i % 4);
+        block_q8_s b;
+        memcpy(&b, x, sizeof b);
         if (i % 8 == 0)
             memset(s, 0, sizeof *s);
-        memcpy(t.whole ? &s->q[i % 8 / 2][i % 2 * 32] : &s->q[2 * part][16 * lane], q, 16);
+        memcpy(t.whole ? &s->q[i % 8 / 2][i % 2 * 32] : &s->q[2 * part][16 * lane], b.qs, 16);
         memcpy(t.whole ? &s->q[i % 8 / 2][i % 2 * 32 + 16] : &s->q[2 * part + 1][16 * lane],
-               q + 16, 16);
-        for (int j = 0; j < 32; j++)
-            sum += q[j];
-        uint16_t h[2];
-        memcpy(h, p, sizeof h);
+               b.qs + 16, 16);
         for (int j = 4 * lane; j < 4 * lane + 4; j++) {
-            s->fix[part][j] = -t.off * sum;
-            s->d[part][j] = _cvtsh_ss(h[0]);
-            s->s[part][j] = t.mins ? _cvtsh_ss(h[1]) : 0;
+            s->fix[part][j] = t.off * b.neg;
+            s->d[part][j] = b.d;
+            s->low[part][j] = b.d * (float)b.neg;
         }
     }
 }
@@ -274,12 +270,12 @@ FOLD __m128 strip32(__m128 acc, const uint8_t *const *row, size_t at, const stru
         d = _mm512_mul_ps(d, _mm512_loadu_ps(x->d[h]));
         vf v = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), d), m = v;
         if (t.mins)
-            m = _mm512_mul_ps(halves32(p, h, t.minima, t), _mm512_loadu_ps(x->s[h]));
+            m = _mm512_mul_ps(halves32(p, h, t.minima, t), _mm512_loadu_ps(x->low[h]));
         UNROLL
         for (int b = 0; b < 4; b++) {
             acc = _mm_add_ps(acc, part_of(v, b));
             if (t.mins)
-                acc = _mm_add_ps(acc, part_of(m, b));
+                acc = _mm_sub_ps(acc, part_of(m, b));
         }
     }
     return acc;

@@ -73,27 +73,22 @@ FOLD void put4(uint8_t *tile, int g, vi q, vf off, vf d, vf m, int how)
 
 /* ---- rows ---- */
 
-/* Sixteen rows of plain weights from row j on, the last one standing in for those behind it, or
- * a packed group. */
-FOLD void rows_from(struct rows *r, const struct panel_part *p, int j, size_t row_bytes,
-                    bool pack)
+/* Sixteen rows of weights from row j on, the last one standing in for those behind it. */
+FOLD void rows_from(struct rows *r, const struct panel_part *p, int j)
 {
     const struct slm_prompt *m = p->m;
     const uint8_t *w = m->w;
     for (int v = 0; v < VN; v++)
-        r->row[v] = pack ? NULL : w + (size_t)(j + v < m->nw ? j + v : m->nw - 1) * m->ws;
-    r->pack = pack ? w + (size_t)(m->j0 + j) * row_bytes : NULL;
-    r->next = pack ? (uintptr_t)r->pack + VN * row_bytes : (uintptr_t)r->row[0] + VN * m->ws;
+        r->row[v] = w + (size_t)(j + v < m->nw ? j + v : m->nw - 1) * m->ws;
+    r->next = (uintptr_t)r->row[0] + VN * m->ws;
 }
 
 /* Brings [at, at + n) of the sixteen rows after these near. */
-FOLD void rows_fetch(const struct rows *r, size_t ws, size_t at, size_t n, bool pack)
+FOLD void rows_fetch(const struct rows *r, size_t ws, size_t at, size_t n)
 {
     for (size_t v = 0; v < VN; v++)
         for (size_t b = 0; b < n; b += 64)
-            __builtin_prefetch((const void *)(pack ? r->next + at * VN + v * n + b
-                                                   : r->next + v * ws + at + b),
-                               0, 2);
+            __builtin_prefetch((const void *)(r->next + v * ws + at + b), 0, 2);
 }
 
 typedef void unpack_fn(struct sink *k, const struct rows *r, size_t at, int mode);
@@ -109,15 +104,12 @@ FOLD void fill_32(uint8_t *to, const struct panel_part *p, size_t bytes, unpack_
         uint8_t *tile = to + (size_t)(j / 32) * steps * 2048 + (size_t)(j % 32) * 64;
         struct panel one;
         struct sink k = {.p = &one, .b = 0};
-        struct rows r, from;
-        rows_from(&from, p, p->j + j, p->m->k / 32 * bytes, mode & PACK);
-        r = from;
+        struct rows r;
+        rows_from(&r, p, p->j + j);
         for (size_t s = 0; s < steps; s++, tile += 2048) {
             if (s % 8 == 0)
-                rows_fetch(&from, p->m->ws, (first + s) * bytes, 8 * bytes, mode & PACK);
-            if (mode & PACK)
-                r.pack = from.pack + (first + s) * bytes * VN;
-            un(&k, &r, mode & PACK ? 0 : (first + s) * bytes, mode);
+                rows_fetch(&r, p->m->ws, (first + s) * bytes, 8 * bytes);
+            un(&k, &r, (first + s) * bytes, mode);
             UNROLL
             for (int g = 0; g < 8; g++)
                 put4(tile, g, one.q[g], o, one.d[0], one.m[0], how);
@@ -156,14 +148,11 @@ FOLD void fill_256(uint8_t *to, const struct panel_part *p, size_t bytes, unpack
         uint8_t *tile = to + (size_t)(j / 32) * n * 8 * 2048 + (size_t)(j % 32) * 64;
         struct panel one;
         struct sink k = {.p = &one, .b = 0};
-        struct rows r, from;
-        rows_from(&from, p, p->j + j, p->m->k / 256 * bytes, mode & PACK);
-        r = from;
+        struct rows r;
+        rows_from(&r, p, p->j + j);
         for (size_t b = 0; b < n; b++, tile += 8 * 2048) {
-            rows_fetch(&from, p->m->ws, (first + b) * bytes, bytes, mode & PACK);
-            if (mode & PACK)
-                r.pack = from.pack + (first + b) * bytes * VN;
-            un(&k, &r, mode & PACK ? 0 : (first + b) * bytes, mode);
+            rows_fetch(&r, p->m->ws, (first + b) * bytes, bytes);
+            un(&k, &r, (first + b) * bytes, mode);
             put_256(tile, &one, o, how, mode & PAIRS);
         }
     }
@@ -248,44 +237,40 @@ static __attribute__((noinline)) void fill_any(uint8_t *to, const struct panel_p
 #define FILL_16(id, block, un, off, how, mode) fill_16(to, p, off)
 #define FILL_ANY(id, block, un, off, how, mode) fill_any(to, p, SLM_##id)
 
-/* How it is filled, block, unpacker; how much too large numbers are (f16: 1), values, mode;
- * PACK: there is a packed layout. */
+/* How it is filled, block, unpacker; how much too large numbers are (f16: 1), values, mode. */
 #define PANEL_TYPES(X)                                                                         \
-    X(BF16, 16, uint16_t, NULL, 0, TIMES, 0, 0)                                                \
-    X(F16, 16, uint16_t, NULL, 1, TIMES, 0, 0)                                                 \
-    X(Q4_0, 32, block_q4_0, un_q4_0, 8, TIMES, 0, PACK)                                        \
-    X(Q4_1, 32, block_q4_1, un_q4_1, 0, PLUS, 0, 0)                                            \
-    X(Q5_0, 32, block_q5_0, un_q5_0, 16, TIMES, 0, 0)                                          \
-    X(Q5_1, 32, block_q5_1, un_q5_1, 0, PLUS, 0, 0)                                            \
-    X(Q8_0, 32, block_q8_0, un_q8_0, 128, TIMES, 0, PACK)                                      \
-    X(IQ4_NL, 32, block_iq4_nl, un_iq4_nl, 128, TIMES, 0, 0)                                   \
-    X(MXFP4, 32, block_mxfp4, un_mxfp4, 128, TIMES, 0, 0)                                      \
-    X(Q2_K, 256, block_q2_K, un_q2_k, 0, MINUS, PAIRS, 0)                                      \
-    X(Q3_K, 256, block_q3_K, un_q3_k, 4, TIMES, PAIRS, 0)                                      \
-    X(Q4_K, 256, block_q4_K, un_q4_k, 0, MINUS, 0, PACK)                                       \
-    X(Q5_K, 256, block_q5_K, un_q5_k, 0, MINUS, 0, PACK)                                       \
-    X(Q6_K, 256, block_q6_K, un_q6_k, 32, TIMES, PAIRS, PACK)                                  \
-    X(IQ4_XS, 256, block_iq4_xs, un_iq4_xs, 128, TIMES, 0, 0)                                  \
-    X(IQ2_XXS, 256, block_iq2_xxs, un_iq2_xxs, 43, TIMES, 0, 0)                                \
-    X(IQ2_XS, 256, block_iq2_xs, un_iq2_xs, 43, TIMES, PAIRS, 0)                               \
-    X(IQ2_S, 256, block_iq2_s, un_iq2_s, 43, TIMES, PAIRS, 0)                                  \
-    X(IQ3_XXS, 256, block_iq3_xxs, un_iq3_xxs, 62, TIMES, 0, 0)                                \
-    X(IQ3_S, 256, block_iq3_s, un_iq3_s, 15, TIMES, 0, 0)                                      \
-    X(IQ1_S, 256, block_iq1_s, un_iq1_s, 9, TIMES, 0, 0)                                       \
-    X(IQ1_M, 256, block_iq1_m, un_iq1_m, 9, TIMES, PAIRS, 0)                                   \
-    X(TQ1_0, 256, block_tq1_0, un_tq1_0, 1, TIMES, 0, 0)                                       \
-    X(TQ2_0, 256, block_tq2_0, un_tq2_0, 1, TIMES, 0, 0)                                       \
-    X(NVFP4, ANY, block_nvfp4, NULL, 0, TIMES, 0, 0)                                           \
-    X(Q1_0, ANY, block_q1_0, NULL, 0, TIMES, 0, 0)                                             \
-    X(Q2_0, ANY, block_q2_0, NULL, 0, TIMES, 0, 0)
+    X(BF16, 16, uint16_t, NULL, 0, TIMES, 0)                                                   \
+    X(F16, 16, uint16_t, NULL, 1, TIMES, 0)                                                    \
+    X(Q4_0, 32, block_q4_0, un_q4_0, 8, TIMES, 0)                                              \
+    X(Q4_1, 32, block_q4_1, un_q4_1, 0, PLUS, 0)                                               \
+    X(Q5_0, 32, block_q5_0, un_q5_0, 16, TIMES, 0)                                             \
+    X(Q5_1, 32, block_q5_1, un_q5_1, 0, PLUS, 0)                                               \
+    X(Q8_0, 32, block_q8_0, un_q8_0, 128, TIMES, 0)                                            \
+    X(IQ4_NL, 32, block_iq4_nl, un_iq4_nl, 128, TIMES, 0)                                      \
+    X(MXFP4, 32, block_mxfp4, un_mxfp4, 128, TIMES, 0)                                         \
+    X(Q2_K, 256, block_q2_K, un_q2_k, 0, MINUS, PAIRS)                                         \
+    X(Q3_K, 256, block_q3_K, un_q3_k, 4, TIMES, PAIRS)                                         \
+    X(Q4_K, 256, block_q4_K, un_q4_k, 0, MINUS, 0)                                             \
+    X(Q5_K, 256, block_q5_K, un_q5_k, 0, MINUS, 0)                                             \
+    X(Q6_K, 256, block_q6_K, un_q6_k, 32, TIMES, PAIRS)                                        \
+    X(IQ4_XS, 256, block_iq4_xs, un_iq4_xs, 128, TIMES, 0)                                     \
+    X(IQ2_XXS, 256, block_iq2_xxs, un_iq2_xxs, 43, TIMES, 0)                                   \
+    X(IQ2_XS, 256, block_iq2_xs, un_iq2_xs, 43, TIMES, PAIRS)                                  \
+    X(IQ2_S, 256, block_iq2_s, un_iq2_s, 43, TIMES, PAIRS)                                     \
+    X(IQ3_XXS, 256, block_iq3_xxs, un_iq3_xxs, 62, TIMES, 0)                                   \
+    X(IQ3_S, 256, block_iq3_s, un_iq3_s, 15, TIMES, 0)                                         \
+    X(IQ1_S, 256, block_iq1_s, un_iq1_s, 9, TIMES, 0)                                          \
+    X(IQ1_M, 256, block_iq1_m, un_iq1_m, 9, TIMES, PAIRS)                                      \
+    X(TQ1_0, 256, block_tq1_0, un_tq1_0, 1, TIMES, 0)                                          \
+    X(TQ2_0, 256, block_tq2_0, un_tq2_0, 1, TIMES, 0)                                          \
+    X(NVFP4, ANY, block_nvfp4, NULL, 0, TIMES, 0)                                              \
+    X(Q1_0, ANY, block_q1_0, NULL, 0, TIMES, 0)                                                \
+    X(Q2_0, ANY, block_q2_0, NULL, 0, TIMES, 0)
 
-#define X(id, fill, block, un, off, how, mode, pack)                                           \
+#define X(id, fill, block, un, off, how, mode)                                                 \
     static __attribute__((noinline)) void fill_##id(uint8_t *to, const struct panel_part *p)   \
     {                                                                                          \
-        if ((pack) && p->m->packed)                                                            \
-            FILL_##fill(id, block, un, off, how, (mode) | (pack));                             \
-        else                                                                                   \
-            FILL_##fill(id, block, un, off, how, mode);                                        \
+        FILL_##fill(id, block, un, off, how, mode);                                            \
     }                                                                                          \
     static const struct filler filler_##id = {fill_##id};
 PANEL_TYPES(X)

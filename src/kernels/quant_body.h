@@ -138,6 +138,17 @@ static inline float ordinary_top(const float *x, int n)
     return vf_sum(bad) == 0.0f && top > 1e-30f && top < 1e30f ? top : -1.0f;
 }
 
+/* 32 values times id, half away from zero, as bytes. */
+static void round_to_i8(int8_t *q, const float *in, float id)
+{
+    for (int i = 0; i < 32; i += VN) {
+        vf v = vf_mul(vf_load(in + i), vf_set1(id)), t = vf_trunc(v),
+           one = vf_sign(vf_set1(1.0f), v);
+        t = vf_if_less(vf_abs(vf_sub(v, t)), vf_set1(0.5f), t, vf_add(t, one));
+        vi_put8(q + i, vi_round(t));
+    }
+}
+
 static void f32_to_q8_0(void *out, const float *in, size_t n)
 {
     uint8_t *p = out;
@@ -150,13 +161,24 @@ static void f32_to_q8_0(void *out, const float *in, size_t n)
         float d = top / 127;
         uint16_t h = slm_f32_to_f16(d);
         memcpy(p, &h, 2);
-        vf id = vf_set1(1.0f / d);
-        for (int i = 0; i < 32; i += VN) { /* half away from zero */
-            vf v = vf_mul(vf_load(in + i), id), t = vf_trunc(v),
-               one = vf_sign(vf_set1(1.0f), v);
-            t = vf_if_less(vf_abs(vf_sub(v, t)), vf_set1(0.5f), t, vf_add(t, one));
-            vi_put8(p + 2 + i, vi_round(t));
+        round_to_i8((int8_t *)p + 2, in, 1.0f / d);
+    }
+}
+
+static void f32_to_q8_s(void *out, const float *in, size_t n)
+{
+    uint8_t *p = out;
+    for (; n >= 32; n -= 32, p += sizeof(block_q8_s), in += 32) {
+        float top = ordinary_top(in, 32);
+        if (top < 0) {
+            slm_from_f32_generic(SLM_Q8_S)(p, in, 32);
+            continue;
         }
+        block_q8_s b = {.d = top / 127};
+        round_to_i8(b.qs, in, 1.0f / b.d);
+        for (int i = 0; i < 32; i++)
+            b.neg -= b.qs[i];
+        memcpy(p, &b, sizeof b);
     }
 }
 
@@ -210,5 +232,6 @@ static void fill_quant(struct slm_kern *k)
     k->from_f32[SLM_F16] = f32_to_f16;
     k->from_f32[SLM_BF16] = f32_to_bf16;
     k->from_f32[SLM_Q8_0] = f32_to_q8_0;
+    k->from_f32[SLM_Q8_S] = f32_to_q8_s;
     k->from_f32[SLM_Q8_K] = f32_to_q8_k;
 }

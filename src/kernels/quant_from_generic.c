@@ -9,16 +9,16 @@
 #include "kernels/quant.h"
 
 /* Defines f32_to_T from block_from_T(block_T *b, const float *x) for blocks of N elements. */
-#define ROW_FROM_F32(T, N)                                                         \
-    static void f32_to_##T(void *out, const float *in, size_t n)                   \
-    {                                                                              \
-        uint8_t *p = out;                                                          \
-        for (size_t i = 0; i + (N) <= n; i += (N), p += sizeof(block_##T)) {       \
-            block_##T b;                                                           \
-            memset(&b, 0, sizeof b);                                               \
-            block_from_##T(&b, in + i);                                            \
-            memcpy(p, &b, sizeof b);                                               \
-        }                                                                          \
+#define ROW_FROM_F32(T, N)                                                                     \
+    static void f32_to_##T(void *out, const float *in, size_t n)                               \
+    {                                                                                          \
+        uint8_t *p = out;                                                                      \
+        for (size_t i = 0; i + (N) <= n; i += (N), p += sizeof(block_##T)) {                   \
+            block_##T b;                                                                       \
+            memset(&b, 0, sizeof b);                                                           \
+            block_from_##T(&b, in + i);                                                        \
+            memcpy(p, &b, sizeof b);                                                           \
+        }                                                                                      \
     }
 
 static void f32_to_f32(void *out, const float *in, size_t n)
@@ -120,10 +120,7 @@ static void block_from_q5_1(block_q5_1 *b, const float *x)
 }
 
 /* Half away from zero into an int8; NaN gives 0. */
-static int8_t round8(float x)
-{
-    return x != x ? 0 : (int8_t)cut(roundf(x), -128, 127);
-}
+static int8_t round8(float x) { return x != x ? 0 : (int8_t)cut(roundf(x), -128, 127); }
 
 static void block_from_q8_0(block_q8_0 *b, const float *x)
 {
@@ -145,10 +142,22 @@ static void block_from_q8_1(block_q8_1 *b, const float *x)
     b->s = slm_f32_to_f16((float)sum * d);
 }
 
+static void block_from_q8_s(block_q8_s *b, const float *x)
+{
+    float id = inverse(b->d = fabsf(extreme(x, 32)) / 127);
+    for (int j = 0; j < 32; j++) {
+        b->qs[j] = round8(x[j] * id);
+        b->neg -= b->qs[j];
+    }
+}
+
 /* Nearest, ties to even: what adding 1.5 * 2^23 leaves in the low bits. |x| < 2^22. */
 static int nearest(float x)
 {
-    union { float f; int32_t i; } v = {.f = x + 12582912.0f};
+    union {
+        float f;
+        int32_t i;
+    } v = {.f = x + 12582912.0f};
     return (v.i & 0x007fffff) - 0x00400000;
 }
 
@@ -247,7 +256,10 @@ static uint8_t ue4m3(float x)
 {
     if (!(x > 0))
         return 0;
-    union { float f; uint32_t u; } v = {.f = x > 448 ? 448 : x};
+    union {
+        float f;
+        uint32_t u;
+    } v = {.f = x > 448 ? 448 : x};
     int e = (int)(v.u >> 23) - 120, m = (int)(v.u >> 20 & 7) + (int)(v.u >> 19 & 1);
     if (e <= 0)
         return (uint8_t)cut(v.f * 512 + 0.5f, 0, 7);
@@ -274,6 +286,7 @@ ROW_FROM_F32(q5_0, 32)
 ROW_FROM_F32(q5_1, 32)
 ROW_FROM_F32(q8_0, 32)
 ROW_FROM_F32(q8_1, 32)
+ROW_FROM_F32(q8_s, 32)
 ROW_FROM_F32(q8_K, 256)
 ROW_FROM_F32(q1_0, 128)
 ROW_FROM_F32(q2_0, 64)
@@ -293,6 +306,7 @@ void slm_quant_fill_from(struct slm_kern *k)
     k->from_f32[SLM_Q5_1] = f32_to_q5_1;
     k->from_f32[SLM_Q8_0] = f32_to_q8_0;
     k->from_f32[SLM_Q8_1] = f32_to_q8_1;
+    k->from_f32[SLM_Q8_S] = f32_to_q8_s;
     k->from_f32[SLM_Q8_K] = f32_to_q8_K;
     k->from_f32[SLM_Q1_0] = f32_to_q1_0;
     k->from_f32[SLM_Q2_0] = f32_to_q2_0;

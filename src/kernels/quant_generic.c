@@ -7,21 +7,24 @@
 #include "kernels/quant.h"
 
 /* Defines T_to_f32 for elements of a C type. */
-#define PLAIN(T, CTYPE, EXPR)                                        \
-    static void T##_to_f32(float *out, const void *in, size_t n)     \
-    {                                                                \
-        const uint8_t *p = in;                                       \
-        for (size_t i = 0; i < n; i++) {                             \
-            CTYPE x;                                                 \
-            memcpy(&x, p + i * sizeof x, sizeof x);                  \
-            out[i] = (EXPR);                                         \
-        }                                                            \
+#define PLAIN(T, CTYPE, EXPR)                                                                  \
+    static void T##_to_f32(float *out, const void *in, size_t n)                               \
+    {                                                                                          \
+        const uint8_t *p = in;                                                                 \
+        for (size_t i = 0; i < n; i++) {                                                       \
+            CTYPE x;                                                                           \
+            memcpy(&x, p + i * sizeof x, sizeof x);                                            \
+            out[i] = (EXPR);                                                                   \
+        }                                                                                      \
     }
 
 static float e4m3(uint8_t x)
 {
     uint32_t sign = (uint32_t)(x & 0x80) << 24, e = x >> 3 & 15, m = x & 7;
-    union { uint32_t u; float f; } v = {(e + 120) << 23 | m << 20};
+    union {
+        uint32_t u;
+        float f;
+    } v = {(e + 120) << 23 | m << 20};
     if (e == 0)
         v.f = (float)m * 0x1p-9f;
     else if (e == 15 && m == 7)
@@ -102,6 +105,12 @@ static void q8_1_block(float *y, const block_q8_1 *b)
         y[j] = (float)b->qs[j] * d;
 }
 
+static void q8_s_block(float *y, const block_q8_s *b)
+{
+    for (int j = 0; j < 32; j++)
+        y[j] = (float)b->qs[j] * b->d;
+}
+
 static void q1_0_block(float *y, const block_q1_0 *b)
 {
     float d = slm_f16_to_f32(b->d);
@@ -170,6 +179,7 @@ SLM_ROW_TO_F32(q5_0, 32)
 SLM_ROW_TO_F32(q5_1, 32)
 SLM_ROW_TO_F32(q8_0, 32)
 SLM_ROW_TO_F32(q8_1, 32)
+SLM_ROW_TO_F32(q8_s, 32)
 SLM_ROW_TO_F32(q1_0, 128)
 SLM_ROW_TO_F32(q2_0, 64)
 SLM_ROW_TO_F32(tq1_0, 256)
@@ -200,6 +210,7 @@ void slm_kern_fill_quant_generic(struct slm_kern *k)
     k->to_f32[SLM_Q5_1] = q5_1_to_f32;
     k->to_f32[SLM_Q8_0] = q8_0_to_f32;
     k->to_f32[SLM_Q8_1] = q8_1_to_f32;
+    k->to_f32[SLM_Q8_S] = q8_s_to_f32;
     k->to_f32[SLM_Q1_0] = q1_0_to_f32;
     k->to_f32[SLM_Q2_0] = q2_0_to_f32;
     k->to_f32[SLM_TQ1_0] = tq1_0_to_f32;

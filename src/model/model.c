@@ -76,8 +76,6 @@ static int finish(slm_model **out, slm_model *m, int rc, const slm_model_opts *o
         rc = slm_model_bind(m, err);
     if (!rc)
         rc = describe(m, err);
-    if (!rc && o && o->pack)
-        rc = slm_model_pack(m, err);
     if (!rc)
         rc = slm_model_attach(m, o ? o : &none, err);
     if (rc)
@@ -115,7 +113,6 @@ void slm_model_close(slm_model **pm)
     slm_tokenizer_close(&m->tok);
     slm_template_free(m->tmpl);
     slm_source_close(&m->src);
-    slm_pages_free(m->rt, SLM_MEM_MODEL, m->packed, m->packed_bytes);
     slm_arena_release(&m->arena);
     slm_free(m->rt, m);
     *pm = NULL;

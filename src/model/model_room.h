@@ -29,8 +29,6 @@ struct slm_model {
     int n_weights;
     uint64_t params, bytes;
     char *name, *types;
-    uint8_t *packed; /* block of packed matrices, or NULL */
-    size_t packed_bytes;
     slm_tokenizer *tok;
     slm_template *tmpl;
     const char *tmpl_origin, *tmpl_source;
@@ -42,8 +40,6 @@ struct slm_model {
 
 /* Claims every tensor of m->src for a slot (bind.c). */
 int slm_model_bind(slm_model *m, slm_err *err);
-/* Copies matrices into this CPU's packed layouts (pack.c). */
-int slm_model_pack(slm_model *m, slm_err *err);
 /* Tokenizer, chat template, end-of-generation ids and sampling defaults (chat.c). */
 int slm_model_attach(slm_model *m, const slm_model_opts *o, slm_err *err);
 /* A tokenizer from a GGUF file's keys. */

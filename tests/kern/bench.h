@@ -6,7 +6,7 @@
 struct bench {
     const struct slm_kern *k;
     enum slm_dtype t;
-    bool fast, packed;
+    bool fast;
     int nx, nw;
     size_t kk, xs, ws;
     uint8_t *x, *w;
@@ -25,10 +25,7 @@ static void bench_job(int ith, int nth, void *arg)
             n = (int)(hi - j);
         float *out = b->out + j;
         const void *w = b->w + j * b->ws;
-        if (b->packed)
-            b->k->packed[b->t].run(out, (size_t)b->nw, b->x, b->xs, b->nx, b->w, (int)j, n,
-                                   b->kk);
-        else if (b->fast)
+        if (b->fast)
             b->k->mul_fast[b->t](out, (size_t)b->nw, b->x, b->xs, b->nx, w, b->ws, n, b->kk);
         else
             b->k->mul_exact[b->t](out, (size_t)b->nw, (const float *)(const void *)b->x, b->xs,
@@ -93,9 +90,9 @@ static void bench_type(slm_runtime *rt, struct bench *b)
     b->nx = 512;
     b->nw = 1024;
     double ops = 2.0 * 512 * b->nw * (double)b->kk / best_of(rt, bench_job, b, 0.4) * 1e-9;
-    printf("%-8s %-6s %-7s decode %6.1f GB/s of %5.1f (%3.0f %%)   prompt %7.1f GOP/s\n",
-           slm_dtypes[b->t].name, b->fast ? "fast" : "exact", b->packed ? "packed" : "plain",
-           gbs, ceiling, 100 * gbs / ceiling, ops);
+    printf("%-8s %-6s decode %6.1f GB/s of %5.1f (%3.0f %%)   prompt %7.1f GOP/s\n",
+           slm_dtypes[b->t].name, b->fast ? "fast" : "exact", gbs, ceiling, 100 * gbs / ceiling,
+           ops);
     fflush(stdout);
     slm_pages_free(rt, SLM_MEM_USER, b->w, total);
     slm_pages_free(rt, SLM_MEM_USER, b->x, 512 * b->xs);
@@ -123,14 +120,9 @@ static int bench(const char *level, const char *type, int threads)
     for (int t = 0; t < SLM_DTYPE_COUNT; t++) {
         if (slm_dtypes[t].gguf < 0 || (type && strcmp(type, slm_dtypes[t].name) != 0))
             continue;
-        for (int how = 0; how < 3; how++) { /* exact, fast, packed */
-            struct bench b = {.k = rt->kern,
-                              .t = (enum slm_dtype)t,
-                              .fast = how > 0,
-                              .packed = how == 2,
-                              .sums = sums};
-            if (how == 2 && !rt->kern->packed[t].pack)
-                continue;
+        for (int how = 0; how < 2; how++) { /* exact, fast */
+            struct bench b = {
+                .k = rt->kern, .t = (enum slm_dtype)t, .fast = how > 0, .sums = sums};
             bench_type(rt, &b);
         }
     }

@@ -1,6 +1,6 @@
 /* The tester of `mul_prompt`: products of bfloat16 rows with weights as to_f32 gives them,
  * rounded to bfloat16, against sums in double precision; the same bits in any company; nothing
- * read behind the rows, nothing written beside the outputs; packed as plain. */
+ * read behind the rows, nothing written beside the outputs. */
 
 static float *prompt_scratch(void)
 {
@@ -105,32 +105,6 @@ static void prompt_pieces(struct checker *c, const struct product *p, const floa
     }
 }
 
-static void prompt_packed(struct checker *c, const struct product *p, const float *plain)
-{
-    const struct slm_packed *pk = &c->k->packed[p->wt];
-    if (!pk->pack || !p->k)
-        return;
-    size_t n = (size_t)p->nx * p->ldo, bytes = pk->bytes(p->nw, p->k);
-    float *out = floats(n);
-    uint8_t *w = edge(bytes);
-    pk->pack(w, p->w, p->ws, p->nw, p->k);
-    int cut = (int)below(c, (size_t)(p->nw / pk->nr) + 1) * pk->nr;
-    for (int part = 0; part < 2; part++) {
-        struct slm_prompt m = prompt_of(p, part ? out + cut : out);
-        m.packed = true;
-        m.w = w;
-        m.j0 = part ? cut : 0;
-        m.nw = part ? p->nw - cut : cut;
-        m.scratch = prompt_scratch();
-        c->k->mul_prompt[p->wt](&m);
-    }
-    for (int i = 0; i < p->nx; i++)
-        same(out + (size_t)i * p->ldo, plain + (size_t)i * p->ldo, (size_t)p->nw,
-             "packed against plain");
-    edge_free(w, bytes);
-    end(out, n);
-}
-
 static void check_mul_prompt(struct checker *c, enum slm_dtype t)
 {
     for (int round = 0; round < 24; round++) {
@@ -144,7 +118,6 @@ static void check_mul_prompt(struct checker *c, enum slm_dtype t)
         prompt_scratch_end(m.scratch);
         prompt_bound(c, &p, out);
         prompt_pieces(c, &p, out);
-        prompt_packed(c, &p, out);
         for (int i = 0; i < p.nx; i++)
             for (size_t j = (size_t)p.nw; j < p.ldo; j++) {
                 uint32_t u;

@@ -164,7 +164,7 @@ static void check_from_f32(struct checker *c, enum slm_dtype t)
         float *x = floats(n);
         fill(c, x, n, scales[round % 9]);
         bool odd =
-            slm_dtypes[t].partner == SLM_Q8_0 || t == SLM_Q8_K || t == SLM_F16 || t == SLM_BF16;
+            slm_dtypes[t].partner == SLM_Q8_S || t == SLM_Q8_K || t == SLM_F16 || t == SLM_BF16;
         for (size_t i = 0; i < n; i++) {
             if (round % 5 == 1)
                 x[i] = round % 2 ? 1.0f : -1.0f; /* extremes that tie */
@@ -260,8 +260,6 @@ static void product_bound(struct checker *c, const struct product *p, const floa
                 terms += fabs((double)xf[e] * (double)wf[e]);
             }
             size_t at = (size_t)i * p->ldo + (size_t)j;
-            if (slm_dtypes[p->wt].partner == SLM_Q8_1)
-                terms *= 300; /* s is a float16 */
             near((double)gen[at], sum, terms, p->k);
             near((double)got[at], (double)gen[at], terms, p->k);
         }
@@ -313,28 +311,6 @@ static void check_mul_fast(struct checker *c, enum slm_dtype t)
 }
 
 #include "kern/check_prompt.h"
-
-static void check_packed(struct checker *c, enum slm_dtype t)
-{
-    const struct slm_packed *pk = &c->k->packed[t];
-    for (int round = 1; round < 16; round++) {
-        struct product p = {.wt = t, .xt = slm_dtypes[t].partner};
-        product_init(c, &p, round);
-        size_t n = (size_t)p.nx * p.ldo, bytes = pk->bytes(p.nw, p.k);
-        float *a = floats(n), *b = floats(n);
-        uint8_t *w = edge(bytes);
-        pk->pack(w, p.w, p.ws, p.nw, p.k);
-        c->k->mul_fast[t](a, p.ldo, p.x, p.xs, p.nx, p.w, p.ws, p.nw, p.k);
-        int cut = (int)below(c, (size_t)(p.nw / pk->nr) + 1) * pk->nr;
-        pk->run(b, p.ldo, p.x, p.xs, p.nx, w, 0, cut, p.k);
-        pk->run(b + cut, p.ldo, p.x, p.xs, p.nx, w, cut, p.nw - cut, p.k);
-        same(b, a, n, "packed against plain");
-        edge_free(w, bytes);
-        end(a, n);
-        end(b, n);
-        product_free(&p);
-    }
-}
 
 static void check_axpy(struct checker *c, enum slm_dtype t)
 {
@@ -694,8 +670,6 @@ static const struct slot slots[] = {
 #include "kernels/kernels.inc"
 #undef KERN
 #undef KERN_DT
-    {"packed", check_packed, offsetof(struct slm_kern, packed), sizeof(struct slm_packed),
-     true},
     {"one", check_one, offsetof(struct slm_kern, one), sizeof(struct slm_one), true},
 };
 
@@ -723,7 +697,7 @@ static bool differs(const struct slot *s, const struct slm_kern *a, const struct
 {
     const char *pa = (const char *)a + s->at + t * s->size,
                *pb = (const char *)b + s->at + t * s->size;
-    static const char none[sizeof(struct slm_packed)];
+    static const char none[sizeof(struct slm_one)];
     return memcmp(pa, none, s->size) != 0 && (a == b || memcmp(pa, pb, s->size) != 0);
 }
 
