@@ -11,7 +11,6 @@
 const struct slm_cli_opt slm_cli_model_opts[] = {
     SLM_CLI_VALUE(OPT_FILE, 'm', "model", offsetof(struct slm_cli_model_args, model), "MODEL",
                   "the model, instead of the first word"),
-        "repack weights for this CPU: the same text, faster, for their memory once more"),
     SLM_CLI_END,
 };
 

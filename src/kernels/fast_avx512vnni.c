@@ -40,6 +40,7 @@ FOLD void x_sums(int *sums, const int8_t *x, size_t step, int n)
     _mm256_storeu_si256((__m256i *)(void *)sums, _mm256_add_epi32(lo, hi));
 }
 
+#define HAS_ONE 1 /* one_avx512vbmi.c, but for the first CPUs of this level */
 #define IQ_SINGLES "kernels/fast_iq_avx512vnni.h"
 #include "kernels/fast_body.h"
 

@@ -415,7 +415,7 @@ static void fast_run(const struct fast_call *c, const struct fast_type *t,
         most = 4 * FR;
     for (int i = 0; i < c->nx && !c->k; i++)
         memset(c->out + (size_t)i * c->ldo, 0, (size_t)c->nw * sizeof *c->out);
-    int step = c->nx == 1 ? VN : PANELS * VN;
+    int step = c->nx == 1 && strips->single ? VN : PANELS * VN;
     for (int i = 0; i < c->nx && c->k; i += most)
         for (int j = 0; j < c->nw; j += step) {
             struct rows r[PANELS];
@@ -428,7 +428,7 @@ static void fast_run(const struct fast_call *c, const struct fast_type *t,
             f.nx = c->nx - i < most ? c->nx - i : most;
             f.x = c->x + (size_t)i * c->xs;
             f.out = c->out + (size_t)i * c->ldo + (size_t)j;
-            if (c->nx == 1)
+            if (c->nx == 1 && strips->single)
                 strips->single(&f, r);
             else
                 STRIP_MANY(&f, r, strips);
@@ -462,28 +462,35 @@ static void fast_run(const struct fast_call *c, const struct fast_type *t,
     }
 #endif
 
-#define STRIPS(id, type, un, group, mode)                                                      \
+#define FAST_KIND(id, un, block, group, ...)                                                   \
+    static const struct fast_type type_##id = {                                                \
+        .bytes = sizeof(block), OF_##group, __VA_ARGS__};                                      \
     static __attribute__((noinline)) void fill_##id(struct panel *p, const struct rows *r,     \
                                                     const struct fast *f)                      \
     {                                                                                          \
-        panel_fill(p, r, f, &type, un, mode);                                                  \
-    }                                                                                          \
+        panel_fill(p, r, f, &type_##id, un, 0);                                                \
+    }
+#define FAST_SINGLE(id, un, group)                                                             \
     static __attribute__((noinline)) void single_##id(struct fast *f, const struct rows *r)    \
     {                                                                                          \
-        SINGLE_##group(f, r, &type, un, mode);                                                 \
-    }                                                                                          \
-    static const struct strips strips_##id = {fill_##id, TILES_OF(group), single_##id};
-
-#define FAST_TYPE(id, un, block, group, ...)                                                   \
-    static const struct fast_type type_##id = {                                                \
-        .bytes = sizeof(block), OF_##group, __VA_ARGS__};                                      \
-    STRIPS(id, type_##id, un, group, 0)                                                        \
+        SINGLE_##group(f, r, &type_##id, un, 0);                                               \
+    }
+#define FAST_SLOT(id, group, one)                                                              \
+    static const struct strips strips_##id = {fill_##id, TILES_OF(group), one};                \
     static void fast_##id(float *out, size_t ldo, const void *x, size_t xs, int nx,            \
                           const void *w, size_t ws, int nw, size_t k)                          \
     {                                                                                          \
         struct fast_call c = {out, ldo, x, xs, nx, w, ws, nw, k};                              \
         fast_run(&c, &type_##id, &strips_##id);                                                \
     }
+#define FAST_TYPE(id, un, block, group, ...)                                                   \
+    FAST_KIND(id, un, block, group, __VA_ARGS__)                                               \
+    FAST_SINGLE(id, un, group)                                                                 \
+    FAST_SLOT(id, group, single_##id)
+/* Of types whose single rows of activations another file multiplies (struct slm_one). */
+#define FAST_MANY(id, un, block, group, ...)                                                   \
+    FAST_KIND(id, un, block, group, __VA_ARGS__)                                               \
+    FAST_SLOT(id, group, NULL)
 
 /* type, unpack, block, group; how much too large the weights are unpacked, minima */
 #define FAST_TYPES(X)                                                                          \
@@ -501,7 +508,11 @@ static void fast_run(const struct fast_call *c, const struct fast_type *t,
     X(Q6_K, un_q6_k, block_q6_K, pairs, .off = 32)                                             \
     X(IQ4_XS, un_iq4_xs, block_iq4_xs, big, .off = 128)
 
+#ifdef HAS_ONE
+FAST_TYPES(FAST_MANY)
+#else
 FAST_TYPES(FAST_TYPE)
+#endif
 FAST_TYPES_IQ(FAST_TYPE)
 
 static void fill_fast(struct slm_kern *k)

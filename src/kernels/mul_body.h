@@ -27,12 +27,12 @@ FOLD vf x_at(const uint8_t *row, size_t e, enum slm_dtype xt)
     switch ((int)xt) {
     case SLM_F16: return vf_of_f16(row + 2 * e);
     case SLM_BF16: return vf_of_bf16(row + 2 * e);
-    case SLM_Q8_0:
-        row += e / 32 * sizeof(block_q8_0);
-        return vf_mul(vf_of_i8(row + 2 + e % 32), vf_set1(f16_at(row)));
-    case SLM_Q8_1:
-        row += e / 32 * sizeof(block_q8_1);
-        return vf_mul(vf_of_i8(row + 4 + e % 32), vf_set1(f16_at(row)));
+    case SLM_Q8_S: {
+        float d;
+        row += e / 32 * sizeof(block_q8_s);
+        memcpy(&d, row, 4);
+        return vf_mul(vf_of_i8(row + 8 + e % 32), vf_set1(d));
+    }
     case SLM_Q8_K: {
         float d;
         row += e / 256 * sizeof(block_q8_K);
@@ -121,8 +121,7 @@ FOLD void tile(vf (*acc)[WR], const struct stretch *s, const uint8_t *x, size_t 
             tile(acc + i, s, x + (size_t)i * xs, xs, 1, WHAT);                                 \
     }
 TILES(f32, KIND(SLM_F32, SLM_F32))
-TILES(q8_0, KIND(SLM_F32, SLM_Q8_0))
-TILES(q8_1, KIND(SLM_F32, SLM_Q8_1))
+TILES(q8_s, KIND(SLM_F32, SLM_Q8_S))
 TILES(q8_k, KIND(SLM_F32, SLM_Q8_K))
 TILES(f16_f32, KIND(SLM_F16, SLM_F32))
 TILES(bf16_f32, KIND(SLM_BF16, SLM_F32))
@@ -137,8 +136,7 @@ static tiles_fn *tiles_of(enum slm_dtype wt, enum slm_dtype xt)
     if (wt == SLM_BF16)
         return xt == SLM_BF16 ? tiles_bf16_bf16 : tiles_bf16_f32;
     switch ((int)xt) {
-    case SLM_Q8_0: return tiles_q8_0;
-    case SLM_Q8_1: return tiles_q8_1;
+    case SLM_Q8_S: return tiles_q8_s;
     case SLM_Q8_K: return tiles_q8_k;
     default: return tiles_f32;
     }

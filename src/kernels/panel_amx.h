@@ -183,9 +183,9 @@ FOLD void fill_16(uint8_t *to, const struct panel_part *p, bool f16)
     for (int j = 0; j < p->rows; j += VN) {
         uint8_t *tile = to + (size_t)(j / 32) * deep * 2048 + (size_t)(j % 32) * 64;
         struct rows r;
-        rows_from(&r, p, p->j + j, 0, false);
+        rows_from(&r, p, p->j + j);
         for (size_t s = 0; s < steps; s++, tile += 2048) {
-            rows_fetch(&r, p->m->ws, 2 * p->e + 64 * s, 64, false);
+            rows_fetch(&r, p->m->ws, 2 * p->e + 64 * s, 64);
             put_16(tile, &r, 2 * p->e + 64 * s, f16);
         }
         if (tail) {
@@ -212,7 +212,7 @@ static __attribute__((noinline)) void fill_any(uint8_t *to, const struct panel_p
     for (int j = 0; j < p->rows; j += VN) {
         uint8_t *tile = to + (size_t)(j / 32) * steps * 2048 + (size_t)(j % 32) * 64;
         struct rows r;
-        rows_from(&r, p, p->j + j, 0, false);
+        rows_from(&r, p, p->j + j);
         for (size_t e = 0; e < p->n; e += 256) {
             size_t n = p->n - e < 256 ? p->n - e : 256;
             struct rows half;
