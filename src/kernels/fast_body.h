@@ -28,7 +28,8 @@ struct panel {
 /* What a type is: block sizes of weights and activations, and how its sums are put together. */
 struct fast_type {
     size_t bytes, xbytes;
-    int off; /* weights are unpacked this much too large */
+    int off; /* weights are unpacked this much too large; of 32-blocks, 2^shift */
+    int shift;
     bool big, mins, pairs;
 };
 
@@ -83,7 +84,7 @@ FOLD struct x_part x_part_at(const uint8_t *x, const struct fast_type *t, bool m
     vi neg = vi_bcast(x + 4);
     h.d = vf_set1(d);
     h.low = mins ? vf_mul(h.d, vi_float(neg)) : h.d;
-    h.start = WOFF && !mins ? vi_mul(neg, vi_set1(t->off)) : vi_zero();
+    h.start = WOFF && !mins ? vi_shift(neg, t->shift) : vi_zero();
     return h;
 }
 
@@ -92,6 +93,26 @@ FOLD vf step32(vf acc, vi s, const struct panel *p, int b, struct x_part h, bool
 {
     acc = vf_add(acc, vf_mul(vi_float(s), vf_mul(p->d[b], h.d)));
     return mins ? vf_sub(acc, vf_mul(p->m[b], h.low)) : acc;
+}
+
+/* Adds the products of dword `at` of np panels with that of n rows at xq. The weights are kept
+ * in registers: as operands in memory, each would be loaded n times. */
+FOLD void add_dots(vi (*s)[PANELS], const struct panel *const *p, int at,
+                   const uint8_t *const *xq, int off, int n, int np)
+{
+    vi w[PANELS][QP];
+    UNROLL
+    for (int q = 0; q < np; q++)
+        UNROLL
+    for (int i = 0; i < QP; i++) {
+        w[q][i] = p[q]->q[at * QP + i];
+        VI_KEEP(w[q][i]);
+    }
+    UNROLL
+    for (int i = 0; i < n; i++)
+        UNROLL
+    for (int q = 0; q < np; q++)
+        s[i][q] = q_dot(s[i][q], w[q], xq[i] + off);
 }
 
 /* Block b of n rows of activations, np panels. */
@@ -109,11 +130,7 @@ FOLD void tile_block(vf (*acc)[PANELS], const struct panel *const *p, const uint
     }
     UNROLL
     for (int g = 0; g < 8; g++)
-        UNROLL
-    for (int i = 0; i < n; i++)
-        UNROLL
-    for (int q = 0; q < np; q++)
-        s[i][q] = q_dot(s[i][q], p[q]->q + (b * 8 + g) * QP, xq[i] + 4 * g);
+        add_dots(s, p, b * 8 + g, xq, 4 * g, n, np);
     UNROLL
     for (int i = 0; i < n; i++) {
         struct x_part h = x_part_at(x[i] + (size_t)b * sizeof(block_q8_s), t, mins);
@@ -212,12 +229,7 @@ FOLD void tile256(const struct panel *const *p, const struct fast *f, int from, 
                     s[i][q] = vi_zero();
                 }
             }
-            UNROLL
-            for (int i = 0; i < n; i++)
-                UNROLL
-            for (int q = 0; q < np; q++)
-                s[i][q] =
-                    q_dot(s[i][q], p[q]->q + (b * 8 + g) * QP, xr[i] + 32 * QP * b + 4 * g);
+            add_dots(s, p, b * 8 + g, xr, 32 * QP * b + 4 * g, n, np);
         }
         UNROLL
         for (int i = 0; i < n; i++)
@@ -494,13 +506,13 @@ static void fast_run(const struct fast_call *c, const struct fast_type *t,
 
 /* type, unpack, block, group; how much too large the weights are unpacked, minima */
 #define FAST_TYPES(X)                                                                          \
-    X(Q4_0, un_q4_0, block_q4_0, 32, .off = 8)                                                 \
+    X(Q4_0, un_q4_0, block_q4_0, 32, .off = 8, .shift = 3)                                     \
     X(Q4_1, un_q4_1, block_q4_1, mins, .off = 0)                                               \
-    X(Q5_0, un_q5_0, block_q5_0, 32, .off = 16)                                                \
+    X(Q5_0, un_q5_0, block_q5_0, 32, .off = 16, .shift = 4)                                    \
     X(Q5_1, un_q5_1, block_q5_1, mins, .off = 0)                                               \
-    X(Q8_0, un_q8_0, block_q8_0, 32, .off = 128)                                               \
-    X(IQ4_NL, un_iq4_nl, block_iq4_nl, 32, .off = 128)                                         \
-    X(MXFP4, un_mxfp4, block_mxfp4, 32, .off = 128)                                            \
+    X(Q8_0, un_q8_0, block_q8_0, 32, .off = 128, .shift = 7)                                   \
+    X(IQ4_NL, un_iq4_nl, block_iq4_nl, 32, .off = 128, .shift = 7)                             \
+    X(MXFP4, un_mxfp4, block_mxfp4, 32, .off = 128, .shift = 7)                                \
     X(Q2_K, un_q2_k, block_q2_K, pairs, .mins = true)                                          \
     X(Q3_K, un_q3_k, block_q3_K, pairs, .off = 4)                                              \
     X(Q4_K, un_q4_k, block_q4_K, big, .mins = true)                                            \

@@ -123,6 +123,9 @@ static inline void vf_join2(float *p, vf even, vf odd)
     _mm256_storeu_ps(p + 8, _mm256_permute2f128_ps(a, b, 0x31));
 }
 
+/* Holds a value in a register from here on. */
+#define VI_KEEP(x) __asm__("" : "+x"(x))
+
 /* ---- dwords and bytes ---- */
 static inline vi vi_zero(void) { return _mm256_setzero_si256(); }
 static inline vi vi_set1(int x) { return _mm256_set1_epi32(x); }
@@ -141,6 +144,8 @@ static inline vi vi_sub(vi a, vi b) { return _mm256_sub_epi32(a, b); }
 static inline vi vi_mul(vi a, vi b) { return _mm256_mullo_epi32(a, b); }
 static inline vi vi_sub8(vi a, vi b) { return _mm256_sub_epi8(a, b); }
 static inline vi vi_shl(vi a, int n) { return _mm256_slli_epi32(a, n); }
+/* by a number that is not known while compiling */
+static inline vi vi_shift(vi a, int n) { return _mm256_sll_epi32(a, _mm_cvtsi32_si128(n)); }
 static inline vi vi_shr(vi a, int n) { return _mm256_srli_epi32(a, n); }
 static inline vi vi_sar(vi a, int n) { return _mm256_srai_epi32(a, n); }
 /* bytes of 16-byte groups picked by the 16 bytes at pick (-1 gives 0); table[byte] for bytes <

@@ -123,6 +123,9 @@ static inline void vf_join2(float *p, vf even, vf odd)
         p + 16, _mm512_permutex2var_ps(even, _mm512_add_epi32(lo, _mm512_set1_epi32(8)), odd));
 }
 
+/* Holds a value in a register from here on. */
+#define VI_KEEP(x) __asm__("" : "+v"(x))
+
 /* ---- dwords and bytes ---- */
 static inline vi vi_zero(void) { return _mm512_setzero_si512(); }
 static inline vi vi_set1(int x) { return _mm512_set1_epi32(x); }
@@ -141,6 +144,8 @@ static inline vi vi_sub(vi a, vi b) { return _mm512_sub_epi32(a, b); }
 static inline vi vi_mul(vi a, vi b) { return _mm512_mullo_epi32(a, b); }
 static inline vi vi_sub8(vi a, vi b) { return _mm512_sub_epi8(a, b); }
 static inline vi vi_shl(vi a, int n) { return _mm512_slli_epi32(a, (unsigned)n); }
+/* by a number that is not known while compiling */
+static inline vi vi_shift(vi a, int n) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n)); }
 static inline vi vi_shr(vi a, int n) { return _mm512_srli_epi32(a, (unsigned)n); }
 static inline vi vi_sar(vi a, int n) { return _mm512_srai_epi32(a, (unsigned)n); }
 /* bytes of 16-byte groups picked by the 16 bytes at pick (-1 gives 0); table[byte] for bytes <

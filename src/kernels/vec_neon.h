@@ -107,6 +107,9 @@ static inline void vf_join2(float *p, vf even, vf odd)
     vst2q_f32(p, v);
 }
 
+/* Holds a value in a register from here on. */
+#define VI_KEEP(x) __asm__("" : "+w"(x))
+
 /* ---- dwords and bytes ---- */
 static inline vi vi_zero(void) { return vdupq_n_s32(0); }
 static inline vi vi_set1(int x) { return vdupq_n_s32(x); }
@@ -133,6 +136,8 @@ static inline vi vi_sub8(vi a, vi b)
 }
 static inline vi vi_shl(vi a, int n) { return vshlq_s32(a, vdupq_n_s32(n)); }
 static inline vi vi_sar(vi a, int n) { return vshlq_s32(a, vdupq_n_s32(-n)); }
+/* by a number that is not known while compiling */
+static inline vi vi_shift(vi a, int n) { return vshlq_s32(a, vdupq_n_s32(n)); }
 static inline vi vi_shr(vi a, int n)
 {
     return vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(a), vdupq_n_s32(-n)));
