@@ -13,7 +13,8 @@ typedef struct { uint16_t d; uint8_t qh[4]; uint8_t qs[16]; } block_q5_0;
 typedef struct { uint16_t d, m; uint8_t qh[4]; uint8_t qs[16]; } block_q5_1;
 typedef struct { uint16_t d; int8_t qs[32]; } block_q8_0;
 typedef struct { uint16_t d, s; int8_t qs[32]; } block_q8_1;  /* s = d * sum(qs) */
-typedef struct { float d; int32_t neg; int8_t qs[32]; } block_q8_s; /* never in a file; -sum(qs) */
+typedef struct { float d; int32_t neg; int8_t qs[32]; } block_q8_s; /* never in a file; neg:
+                                                                       -sum(qs) */
 typedef struct { uint8_t scales[16]; uint8_t qs[64]; uint16_t d, dmin; } block_q2_K;
 typedef struct {
     uint8_t hmask[32];

@@ -159,8 +159,10 @@ void slm_product_run(const slm_prog *p, const struct slm_product *m, const struc
     int most = (int)(ACTS_BYTES / x->stride / 16 * 16);
     if (most < 16)
         most = 16;
-    if (x->rows <= most) /* one block: the kernel may walk all rows at its own pace */
+    if (x->rows <= most || x->cast) { /* the kernel walks all rows at its own pace */
         panel = (size_t)m->nw + 1;
+        most = x->rows;
+    }
     for (int j = 0; j < m->nw; j += (int)panel) {
         for (int r = 0; r < x->rows; r += most) {
             struct slm_product part = *m;

@@ -247,13 +247,23 @@ FOLD void tile256(const struct panel *const *p, const struct fast *f, int from, 
     }
 }
 
+/* Asks for the stretch at hand of the rows of activations from i on, a tile of them. */
+FOLD void x_fetch(const struct fast *f, int i)
+{
+    for (int r = i; r < i + FR && r < f->nx; r++)
+        for (size_t b = 0; b < 8 * sizeof(block_q8_s); b += 64)
+            __builtin_prefetch(x_from(f) + (size_t)r * f->xs + b);
+}
+
 #define FAST_TILES(NAME, TILE, NP, FLAG)                                                       \
     static __attribute__((noinline)) void NAME(const struct panel *const *p,                   \
                                                const struct fast *f)                           \
     {                                                                                          \
         int i = 0;                                                                             \
-        for (; i + FR <= f->nx; i += FR)                                                       \
+        for (; i + FR <= f->nx; i += FR) {                                                     \
+            x_fetch(f, i + FR);                                                                \
             TILE(p, f, i, FR, NP, FLAG);                                                       \
+        }                                                                                      \
         for (; i + 2 <= f->nx; i += 2)                                                         \
             TILE(p, f, i, 2, NP, FLAG);                                                        \
         for (; i < f->nx; i++)                                                                 \
@@ -418,11 +428,12 @@ FOLD void rows_at(struct rows *r, const struct fast_call *c, int j)
     r->next = (uintptr_t)c->w + (size_t)(j + PANELS * VN) * c->ws;
 }
 
-/* Rows of x that fit L2 pass under all weights. */
+/* Rows of x that fit the last cache pass under all weights: of a row, a panel meets some lines
+ * at a time, which are asked for ahead. */
 static void fast_run(const struct fast_call *c, const struct fast_type *t,
                      const struct strips *strips)
 {
-    int most = c->xs ? (int)(400000 / c->xs) / FR * FR : c->nx;
+    int most = c->xs ? (int)(4000000 / c->xs) / FR * FR : c->nx;
     if (most < 4 * FR)
         most = 4 * FR;
     for (int i = 0; i < c->nx && !c->k; i++)
