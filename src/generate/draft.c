@@ -96,12 +96,6 @@ static double any_odds(const struct slm_spec *p)
     return right / all;
 }
 
-/* What the account bears: a pass of the smaller model, and a row. */
-static bool bearable(const struct slm_spec *p, double cost)
-{
-    return cost < p->saved + p->credit + 0.015 * p->spent;
-}
-
 static int draft_tokens(struct slm_spec *p, int most, slm_err *err)
 {
     double one = slm_session_cost(p->s, 1), chance = 1, odds = any_odds(p);
@@ -129,8 +123,8 @@ int slm_draft_guess(struct slm_spec *p, int most, bool due)
     slm_err err = {0};
     double one = slm_session_cost(p->s, 1), row = slm_session_cost(p->s, 2) - one;
     double cost = p->draft_seconds + row;
-    if (!p->always &&
-        ((!due && any_odds(p) * one < cost) || (p->draft_seconds > 0 && !bearable(p, cost))))
+    if (!p->always && ((!due && any_odds(p) * one < cost) ||
+                       (p->draft_seconds > 0 && cost > slm_spec_purse(p))))
         return 0;
     double t = slm_clock_seconds();
     int before = slm_session_length(p->draft);

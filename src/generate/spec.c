@@ -1,8 +1,8 @@
 /* When to guess, and how much. A step with guesses is worth it when the tokens that it is
  * expected to give, over what it costs, are more than one token over the cost of one. The costs
  * are measured (slm_session_cost), the odds are counted by how much of the text agrees, and an
- * account of seconds won and lost keeps an unlucky or an unfit text from losing more than a
- * fiftieth of its time: what is not in the account is not spent. */
+ * account of seconds won and lost keeps an unlucky or an unfit text from losing more than some
+ * hundredths of its time: what is not in the account is not spent. */
 #include "generate/spec.h"
 
 #include "model/model_room.h"
@@ -12,11 +12,11 @@
 enum {
     MOST_GUESSES = 32, /* without --draft-max */
     WARM_UP = 3,       /* tokens before the cost of one is believed */
+    PROBE = 3,         /* guesses to see whether they have become worth it */
     FIRST_PAUSE = 8,
     LONGEST_PAUSE = 512
 };
-static const double may_lose = 0.015; /* of the time spent */
-static const double must_win = 1.03;  /* times the speed without guesses */
+static const double must_win = 1.03; /* times the speed without guesses */
 
 int slm_spec_open(struct slm_spec *p, slm_runtime *rt, slm_session *s,
                   const slm_generate_opts *o, slm_err *err)
@@ -37,6 +37,7 @@ int slm_spec_open(struct slm_spec *p, slm_runtime *rt, slm_session *s,
     p->most = o->draft_max ? o->draft_max : MOST_GUESSES;
     p->most = p->most < SLM_SPEC_ROWS ? p->most : SLM_SPEC_ROWS - 1;
     p->least = o->draft_min;
+    p->start = o->max_tokens < 0 || o->max_tokens > 50 ? 0.5 : 0.01 * o->max_tokens;
     for (int i = 0; i < SLM_SPEC_KINDS; i++)
         p->odds[i] = (struct slm_odds){3 * (double)odds[i], 3};
     if (!p->on)
@@ -68,7 +69,8 @@ static int best_count(struct slm_spec *p, int agree, int most, double *worth)
 {
     double tokens = 1, chance = 1, one = slm_session_cost(p->s, 1), best = 1;
     int count = 0;
-    for (int k = 1; k <= most; k++) {
+    memset(p->kind, SLM_SPEC_LOOK - 1, sizeof p->kind);
+    for (int k = 1; k <= most && chance > 0.02; k++) {
         p->kind[k] = (uint8_t)kind_of(agree + k - 1);
         chance *= slm_spec_odds(p, p->kind[k]);
         tokens += chance;
@@ -85,7 +87,7 @@ static int best_count(struct slm_spec *p, int agree, int most, double *worth)
 /* The most guesses whose failing altogether the account can bear. */
 static int bearable(const struct slm_spec *p, int k)
 {
-    double one = slm_session_cost(p->s, 1), purse = p->saved + p->credit + may_lose * p->spent;
+    double one = slm_session_cost(p->s, 1), purse = slm_spec_purse(p);
     while (k && slm_session_cost(p->s, k + 1) - one > purse)
         k--;
     return k;
@@ -101,7 +103,7 @@ static int look_guess(struct slm_spec *p, int most, bool due)
     if (p->always)
         return most >= p->least ? most : 0;
     if (worth < must_win)
-        k = due ? 1 : 0;
+        k = due ? (most < PROBE ? most : PROBE) : 0;
     k = bearable(p, k);
     return k >= p->least ? k : 0;
 }
@@ -114,7 +116,7 @@ int slm_spec_guess(struct slm_spec *p, int32_t pending, int room)
     if (!p->on || room < 1 || (!p->always && (one <= 0 || p->steps++ < WARM_UP)))
         return 0;
     if (p->steps == WARM_UP + 1)
-        p->credit = one / 2;
+        p->credit = one * p->start;
     int most = room < p->most ? room : p->most;
     bool due = p->rest-- <= 0;
     int k = look_guess(p, most, due);

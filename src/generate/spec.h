@@ -33,6 +33,7 @@ struct slm_spec {
     struct slm_odds odds[SLM_SPEC_KINDS];
     double spent, saved;             /* seconds of decoding; won (or lost) by guessing */
     double credit;                   /* what may be lost before anything was won */
+    double start;                    /* that, in tokens */
     double draft_seconds, draft_run; /* of one draft token, smoothed; of this step's drafting */
     int rest, pause;                 /* tokens until the next try, and after a failure */
     int steps;
@@ -55,6 +56,12 @@ void slm_spec_learn(struct slm_spec *p, int guesses, int right, double seconds);
 int slm_draft_guess(struct slm_spec *p, int most, bool due);
 /* Brings it to the prompt. */
 int slm_draft_check(struct slm_spec *p, slm_err *err);
+
+/* Seconds that guesses may lose now: what they won, and a hundredth of the time spent. */
+static inline double slm_spec_purse(const struct slm_spec *p)
+{
+    return p->saved + p->credit + 0.01 * p->spent;
+}
 
 static inline double slm_spec_odds(const struct slm_spec *p, int kind)
 {

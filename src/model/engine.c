@@ -185,21 +185,29 @@ void slm_engine_run(struct slm_engine *e, enum slm_phase phase, const struct slm
         check_rows(e, outs);
 }
 
-/* Between two measured counts of rows costs lie on a line; above the last one they rise as they
- * did so far, or by a quarter of a row's cost each where nothing is known. */
+/* Between two measured counts of rows costs lie on a line, and so they go on above the last. A
+ * second row may cost much (other kernels begin there), each further one costs little: so it is
+ * taken to be where nothing is known. */
 double slm_session_cost(const slm_session *s, int rows)
 {
-    const double *c = s->engine->seconds;
+    const double *c = s->engine->seconds, second = 0.6, further = 0.12;
     int lo = rows, hi = rows;
-    if (c[1] <= 0)
-        return 0;
-    while (c[lo] <= 0)
+    while (lo > 1 && c[lo] <= 0)
         lo--;
     while (hi <= STEP_ROWS && c[hi] <= 0)
         hi++;
-    double slope = lo > 1 ? (c[lo] - c[1]) / (lo - 1) : c[1] / 4;
-    if (lo < rows && hi <= STEP_ROWS)
-        slope = (c[hi] - c[lo]) / (hi - lo);
-    double least = c[1] / 100; /* a row is never free, whatever noise says */
+    if (c[lo] <= 0 || lo == rows)
+        return c[lo];
+    if (hi <= STEP_ROWS)
+        return c[lo] + (rows - lo) * (c[hi] - c[lo]) / (hi - lo);
+    if (lo == 1)
+        return c[1] * (1 + second + further * (rows - 1));
+    int before = lo - 1;
+    while (before > 1 && c[before] <= 0)
+        before--;
+    double slope = (c[lo] - c[before]) / (lo - before);
+    if (before == 1 && slope > further * c[1])
+        slope = further * c[1];
+    double least = c[1] / 50; /* a row is never free, whatever noise says */
     return c[lo] + (rows - lo) * (slope > least ? slope : least);
 }
