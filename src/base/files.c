@@ -134,20 +134,16 @@ bool slm_str_ends(const char *s, const char *end)
     return n >= m && !memcmp(s + n - m, end, m);
 }
 
-uint64_t slm_path_free_bytes(slm_runtime *rt, const char *path)
+uint64_t slm_path_free_bytes(const char *path)
 {
     struct statvfs v;
+    char dir[4096];
     size_t n = (size_t)(slm_path_base(path) - path);
-    char *dir = slm_alloc(rt, SLM_MEM_BASE, n + 2);
-    if (!dir)
+    if (n + 2 > sizeof dir)
         return UINT64_MAX;
     memcpy(dir, path, n);
     memcpy(dir + n, ".", 2);
-    uint64_t room = UINT64_MAX;
-    if (!statvfs(dir, &v))
-        room = (uint64_t)v.f_bavail * v.f_frsize;
-    slm_free(rt, dir);
-    return room;
+    return statvfs(dir, &v) ? UINT64_MAX : (uint64_t)v.f_bavail * v.f_frsize;
 }
 
 #define OUT_BUF ((size_t)1 << 18)

@@ -32,7 +32,7 @@ bool slm_str_ends(const char *s, const char *end);
 
 /* Bytes that an ordinary user may still write in the folder of `path` (which need not be there
  * yet); UINT64_MAX where the system does not say. */
-uint64_t slm_path_free_bytes(slm_runtime *rt, const char *path);
+uint64_t slm_path_free_bytes(const char *path);
 
 /* Output: written beside the target under a temporary name, renamed by commit; close without
  * commit removes it. */

@@ -103,8 +103,8 @@ static int choose_chunks(const slm_model *m, size_t n, const slm_imatrix_opts *o
     if (all <= (size_t)o->skip)
         return slm_fail(
             err, SLM_E_ARG,
-            "%zu tokens of text are not one chunk of %d behind the first %d: give a "
-            "longer text or a smaller context",
+            "%zu tokens of text leave no chunk of %d (%d are skipped): give a longer text "
+            "or a smaller context",
             n, *context, o->skip);
     all -= (size_t)o->skip;
     *chunks = o->chunks && (size_t)o->chunks < all ? (size_t)o->chunks : all;

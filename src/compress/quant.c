@@ -84,11 +84,14 @@ struct asks {
 /* The type asked for weight i: -2 none, -1 as stored. */
 static int asked_type(const slm_quant *q, const struct asks *a, int i)
 {
-    for (int k = 0; k < a->n_keep; k++)
+    int first = -2;
+    for (int k = a->n_keep; k-- > 0;)
         if (fits(a->keep[k].pattern, q->m->weight[i].name)) {
             a->keep[k].used = true;
-            return a->keep[k].type;
+            first = a->keep[k].type;
         }
+    if (first > -2)
+        return first;
     const struct slm_weight *w = &q->m->weight[i];
     if (w == q->m->w[SLM_W_EMBED] && a->embedding >= 0)
         return a->embedding;

@@ -34,11 +34,10 @@ struct slm_miss slm_quant_miss(const float *x, const float *back, const float *w
 
 /* ---- a sample of a weight's rows in many types ---- */
 
-#define SAMPLE ((size_t)1 << 16) /* numbers: errors are within a few per cent of the whole's   \
-                                  */
+#define SAMPLE ((size_t)1 << 16) /* numbers: within a few per cent of the whole */
 #define SAMPLE_ROWS 8
 
-struct sample {
+    struct sample {
     const slm_quant *q;
     int weight, n_types;
     const enum slm_dtype *type;

@@ -186,7 +186,7 @@ int slm_quant_write(slm_quant *q, const char *path, slm_progress_fn *progress,
 
 int slm_quant_room(slm_quant *q, const char *path, slm_err *err)
 {
-    uint64_t need = 0, room = slm_path_free_bytes(q->rt, path);
+    uint64_t need = 0, room = slm_path_free_bytes(path);
     int rc = slm_quant_file_bytes(q, &need, err);
     if (rc || need <= room)
         return rc;

@@ -120,6 +120,38 @@ static int convert(slm_runtime *rt, slm_err *err)
     return rc;
 }
 
+static int quantize(slm_runtime *rt, slm_err *err)
+{
+    static const char *const keep[] = {"attn_v=q8_0"};
+    char dir[] = "/tmp/slm-torture-XXXXXX", path[64], im_path[64];
+    int32_t ids[16];
+    for (int i = 0; i < 16; i++)
+        ids[i] = 300 + i;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/out.gguf", dir);
+    snprintf(im_path, sizeof im_path, "%s/im.gguf", dir);
+    slm_model *m = NULL;
+    slm_imatrix *im = NULL;
+    slm_quant *q = NULL;
+    slm_imatrix_opts io = {.context = 8, .dataset = "words"};
+    slm_quant_opts o = {.type = "Q4_0", .keep = keep, .n_keep = 1, .allow_requantize = 1};
+    int rc = slm_model_open(&m, rt, MODEL, NULL, err);
+    (void)(rc || (rc = slm_imatrix_new(&im, rt, err)) ||
+           (rc = slm_imatrix_collect(im, m, ids, 16, &io, err)) ||
+           (rc = slm_imatrix_save(im, im_path, 0, err)));
+    o.imatrix = im_path;
+    (void)(rc || (rc = slm_quant_open(&q, rt, MODEL, &o, err)) ||
+           (rc = slm_quant_write(q, path, NULL, NULL, err)));
+    slm_quant_close(&q);
+    slm_imatrix_close(&im);
+    slm_model_close(&m);
+    assert_int_equal(access(path, F_OK) == 0, rc == 0);
+    unlink(path);
+    unlink(im_path);
+    assert_int_equal(rmdir(dir), 0);
+    return rc;
+}
+
 /* One try with the nth allocation failing: 1 when that many were not made. */
 static int once(scenario_fn *fn, const char *name, int64_t n)
 {
@@ -161,12 +193,41 @@ static void torture(scenario_fn *fn, const char *name)
     print_message("note: %s: %d allocations or fewer\n", name, (int)n - 1);
 }
 
-static void test_open_model(void **state) { (void)state; torture(open_model, "open a model"); }
-static void test_open_file(void **state) { (void)state; torture(open_file, "open a file"); }
-static void test_tokenize(void **state) { (void)state; torture(read_words, "tokenize"); }
-static void test_template(void **state) { (void)state; torture(render, "template"); }
-static void test_generate(void **state) { (void)state; torture(generate, "generate"); }
-static void test_convert(void **state) { (void)state; torture(convert, "convert"); }
+static void test_open_model(void **state)
+{
+    (void)state;
+    torture(open_model, "open a model");
+}
+static void test_open_file(void **state)
+{
+    (void)state;
+    torture(open_file, "open a file");
+}
+static void test_tokenize(void **state)
+{
+    (void)state;
+    torture(read_words, "tokenize");
+}
+static void test_template(void **state)
+{
+    (void)state;
+    torture(render, "template");
+}
+static void test_generate(void **state)
+{
+    (void)state;
+    torture(generate, "generate");
+}
+static void test_convert(void **state)
+{
+    (void)state;
+    torture(convert, "convert");
+}
+static void test_quantize(void **state)
+{
+    (void)state;
+    torture(quantize, "quantize");
+}
 
 int main(void)
 {
@@ -174,6 +235,7 @@ int main(void)
         cmocka_unit_test(test_open_file), cmocka_unit_test(test_tokenize),
         cmocka_unit_test(test_template),  cmocka_unit_test(test_open_model),
         cmocka_unit_test(test_generate),  cmocka_unit_test(test_convert),
+        cmocka_unit_test(test_quantize),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
