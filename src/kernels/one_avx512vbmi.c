@@ -73,6 +73,7 @@ struct kind32 {
     int off;   /* codes are unpacked this much too large */
     bool mins; /* a minimum behind the scale */
     bool whole, fifth, exponent;
+    bool near; /* the scales of four blocks are all in their first vector */
     const uint8_t (*codes)[64], (*high)[64];
     const uint16_t (*scales)[16], (*minima)[16];
     const int8_t *table;
@@ -91,7 +92,8 @@ FOLD void prepare32(struct x32 *o, const uint8_t *x, size_t k, const struct kind
         memcpy(t.whole ? &s->q[i % 8 / 2][i % 2 * 32 + 16] : &s->q[2 * part + 1][16 * lane],
                b.qs + 16, 16);
         for (int j = 4 * lane; j < 4 * lane + 4; j++) {
-            s->fix[part][j] = t.off * b.neg;
+            if (t.whole || j == 4 * lane)
+                s->fix[part][j] = t.off * b.neg;
             s->d[part][j] = b.d;
             s->low[part][j] = b.d * (float)b.neg;
         }
@@ -152,7 +154,6 @@ static const uint8_t codes_mxfp4[2][64] = BOTH(PICK16, block_mxfp4, 1);
 static const uint8_t high_q5_0[2][64] = BOTH(DWORD4, block_q5_0, 2);
 static const uint8_t high_q5_1[2][64] = BOTH(DWORD4, block_q5_1, 4);
 static const uint8_t exp_mxfp4[2][64] = BOTH(DWORD4, block_mxfp4, 0);
-static const uint16_t d_q4_0[2][16] = BOTH(WORD4, block_q4_0, 0);
 static const uint16_t d_q4_1[2][16] = BOTH(WORD4, block_q4_1, 0);
 static const uint16_t m_q4_1[2][16] = BOTH(WORD4, block_q4_1, 2);
 static const uint16_t d_q5_0[2][16] = BOTH(WORD4, block_q5_0, 0);
@@ -175,10 +176,27 @@ static const uint16_t d_q8_0[2][16] = {{FOUR(0), FOUR(17), FOUR(34), FOUR(51)},
 static const uint8_t codes_q8_0[4][64] = {
     RUN_Q8_0(2), RUN_Q8_0(6), RUN_Q8_0(10), {RUN16(14), RUN16(30), RUN16(96), RUN16(112)}};
 
+/* Q4_0: scales of blocks 0-3 at bytes 0, 18, 36, 54 of vector 0, of 4-7 at 8, 26, 44, 62 of
+ * vector 1; of a row and (32 words on) of another, twice. */
+#define TWO(n) n, n + 32, n, n + 32
+static const uint16_t d_near[2][16] = {{TWO(0), TWO(9), TWO(18), TWO(27)},
+                                       {TWO(4), TWO(13), TWO(22), TWO(31)}};
+
 /* A float16 of each of four blocks of four rows: block b of row r goes to lane 4 b + r. */
+/* The same where they lie in vector h: two rows at a time. */
+FOLD vf halves_near(const struct piece *p, int h)
+{
+    const vi to = _mm512_castsi256_si512(half(d_near[h]));
+    __m256i a = _mm512_castsi512_si256(_mm512_permutex2var_epi16(p[0].v[h], to, p[1].v[h]));
+    __m256i b = _mm512_castsi512_si256(_mm512_permutex2var_epi16(p[2].v[h], to, p[3].v[h]));
+    return _mm512_cvtph_ps(_mm256_mask_blend_epi16(0xcccc, a, b));
+}
+
 FOLD vf halves32(const struct piece *p, int h, const uint16_t (*places)[16],
                  const struct kind32 t)
 {
+    if (t.near)
+        return halves_near(p, h);
     const vi to = _mm512_castsi256_si512(half(places[h]));
     __m256i v = _mm256_setzero_si256();
     UNROLL
@@ -221,6 +239,7 @@ FOLD vi dot32(const struct piece *p, int h, const struct x32 *x, const struct ki
 {
     const vi zero = _mm512_setzero_si512();
     vi y0 = load(x->q[2 * h]), y1 = load(x->q[2 * h + 1]);
+    const vi start = t.off ? load(x->fix[h]) : zero;
     if (t.whole) {
         const int i = 2 * h;
         vi a = _mm512_permutex2var_epi8(p->v[i], load(t.codes[i]), p->v[i + 1]);
@@ -241,7 +260,7 @@ FOLD vi dot32(const struct piece *p, int h, const struct x32 *x, const struct ki
         lo = _mm512_xor_si512(look_up(lo, t.table), bytes(-128));
         hi = _mm512_xor_si512(look_up(hi, t.table), bytes(-128));
     }
-    return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(zero, lo, y0), hi, y1);
+    return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(start, lo, y0), hi, y1);
 }
 
 FOLD __m128 part_of(vf v, int part)
@@ -264,7 +283,7 @@ FOLD __m128 strip32(__m128 acc, const uint8_t *const *row, size_t at, const stru
     for (int h = 0; h < 2; h++) {
         vi sum = sums_of_4(dot32(&p[0], h, x, t), dot32(&p[1], h, x, t), dot32(&p[2], h, x, t),
                            dot32(&p[3], h, x, t));
-        if (t.off)
+        if (t.whole)
             sum = _mm512_add_epi32(sum, load(x->fix[h]));
         vf d = t.exponent ? exponents32(p, h, t.high) : halves32(p, h, t.scales, t);
         d = _mm512_mul_ps(d, _mm512_loadu_ps(x->d[h]));
@@ -337,7 +356,7 @@ static size_t bytes_x32(size_t k) { return (k + 255) / 256 * sizeof(struct x32);
 
 /* clang-format off */
 #define KINDS32(X)                                                                             \
-    X(Q4_0, .bytes = sizeof(block_q4_0), .off = 8, .codes = codes_q4_0, .scales = d_q4_0)      \
+    X(Q4_0, .bytes = sizeof(block_q4_0), .off = 8, .codes = codes_q4_0, .near = true)          \
     X(Q4_1, .bytes = sizeof(block_q4_1), .mins = true, .codes = codes_q4_1, .scales = d_q4_1,  \
       .minima = m_q4_1)                                                                        \
     X(Q5_0, .bytes = sizeof(block_q5_0), .off = 16, .codes = codes_q5_0, .scales = d_q5_0,     \
@@ -347,7 +366,7 @@ static size_t bytes_x32(size_t k) { return (k + 255) / 256 * sizeof(struct x32);
     X(Q8_0, .bytes = sizeof(block_q8_0), .off = 128, .whole = true, .codes = codes_q8_0,       \
       .scales = d_q8_0)                                                                        \
     X(IQ4_NL, .bytes = sizeof(block_iq4_nl), .off = 128, .codes = codes_q4_0,                  \
-      .scales = d_q4_0, .table = slm_iq4_values)                                               \
+      .near = true, .table = slm_iq4_values)                                               \
     X(MXFP4, .bytes = sizeof(block_mxfp4), .off = 128, .codes = codes_mxfp4,                   \
       .exponent = true, .high = exp_mxfp4, .table = slm_fp4_values)
 /* clang-format on */
@@ -381,15 +400,15 @@ enum order { AS_IS, GROUPS, HALVES, PARTS };
 FOLD void order256(int8_t (*q)[64], const int8_t *x, enum order order)
 {
     for (int v = 0; v < 4; v++)
-        for (int i = 0; i < 64; i++) {
-            int at = 64 * v + i;
+        for (int c = 0; c < 4; c++) { /* 16 at a time */
+            int at = 64 * v + 16 * c;
             if (order == GROUPS) /* 0 | 2, 1 | 3, 4 | 6, 5 | 7 */
-                at = 128 * (v / 2) + 32 * (v % 2) + 64 * (i / 32) + i % 32;
+                at = 128 * (v / 2) + 32 * (v % 2) + 64 * (c / 2) + 16 * (c % 2);
             else if (order == HALVES) /* of one 128, of the other */
-                at = 32 * v + 128 * (i / 32) + i % 32;
+                at = 32 * v + 128 * (c / 2) + 16 * (c % 2);
             else if (order == PARTS) /* elements 0-15 of four groups, 16-31 */
-                at = 128 * (v / 2) + 16 * (v % 2) + 32 * (i / 16) + i % 16;
-            q[v][i] = x[at];
+                at = 128 * (v / 2) + 16 * (v % 2) + 32 * c;
+            memcpy(q[v] + 16 * c, x + at, 16);
         }
 }
 
