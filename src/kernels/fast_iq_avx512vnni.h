@@ -51,23 +51,29 @@ FOLD __m256i load256(const uint8_t *p)
     return _mm256_loadu_si256((const __m256i *)(const void *)p);
 }
 
-/* table[i] for 32 words i < n: 64 entries a permutation, then the index's higher bits choose.
- */
-FOLD vi entries(const uint16_t *table, int n, vi i)
+/* out = table[i] for twice 32 words i < n: 64 entries a permutation, then the index's higher
+ * bits choose. Both at once, as reading the table is what takes longest. */
+FOLD void entries(vi *out, const uint16_t *table, int n, const vi *i)
 {
-    vi v[16];
+    vi kept[2][4];
     UNROLL
-    for (int j = 0; j < n / 64; j++)
-        v[j] =
-            _mm512_permutex2var_epi16(vi_load(table + 64 * j), i, vi_load(table + 64 * j + 32));
-    UNROLL
-    for (int bit = 64, left = n / 128; left > 0; bit *= 2, left /= 2) {
-        __mmask32 m = _mm512_test_epi16_mask(i, _mm512_set1_epi16((short)bit));
+    for (int j = 0; j < n / 64; j++) {
+        vi a = vi_load(table + 64 * j), b = vi_load(table + 64 * j + 32);
         UNROLL
-        for (int j = 0; j < left; j++)
-            v[j] = _mm512_mask_blend_epi16(m, v[2 * j], v[2 * j + 1]);
+        for (int r = 0; r < 2; r++) {
+            vi v = _mm512_permutex2var_epi16(a, i[r], b);
+            int bit = 0;
+            UNROLL
+            for (; j >> bit & 1; bit++) /* the other half of 128, 256 ... entries is there */
+                v = _mm512_mask_blend_epi16(
+                    _mm512_test_epi16_mask(i[r], _mm512_set1_epi16((short)(64 << bit))),
+                    kept[r][bit], v);
+            if (j == n / 64 - 1)
+                out[r] = v;
+            else
+                kept[r][bit] = v;
+        }
     }
-    return v[0];
 }
 
 /* Bytes of seven sign bits get the eighth. */
@@ -114,17 +120,23 @@ FOLD vi iq2_dots(vi codes, __m256i signs, const struct iq_x *x)
 /* lanes' scales from bytes of s: 2 s + 1 */
 FOLD vi odd16(__m128i s) { return odd_scale(_mm512_cvtepu8_epi32(s)); }
 
-FOLD vi sum_iq2_xxs(const uint8_t *w, const struct iq_x *x)
+/* Of a row of IQ2: where its entries are, signs, scales of the lanes. */
+struct iq2 {
+    vi i, scale;
+    __m256i signs;
+};
+
+FOLD struct iq2 head_iq2_xxs(const uint8_t *w)
 {
     vi v = _mm512_permutexvar_epi32(
         _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15),
         vi_load(w + 2));
     __m256i s = _mm512_extracti64x4_epi64(v, 1);
-    vi codes = entries(slm_iq2_xxs_grid, 256, _mm512_cvtepu8_epi16(_mm512_castsi512_si256(v)));
     vi scale = _mm512_permutexvar_epi32(
         _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7),
         _mm512_castsi256_si512(_mm256_srli_epi32(s, 28)));
-    return vi_mul(iq2_dots(codes, signs28(s), x), odd_scale(scale));
+    return (struct iq2){_mm512_cvtepu8_epi16(_mm512_castsi512_si256(v)), odd_scale(scale),
+                        signs28(s)};
 }
 
 /* Sixteen scales of four bits. */
@@ -135,15 +147,14 @@ FOLD vi scales16_of(const uint8_t *p)
         _mm_unpacklo_epi8(_mm_and_si128(v, low), _mm_and_si128(_mm_srli_epi16(v, 4), low)));
 }
 
-FOLD vi sum_iq2_xs(const uint8_t *w, const struct iq_x *x)
+FOLD struct iq2 head_iq2_xs(const uint8_t *w)
 {
     vi v = vi_load(w + 2);
     __m256i s = even32(_mm512_cvtepi16_epi8(_mm512_srli_epi16(v, 9)));
-    vi codes = entries(slm_iq2_xs_grid, 512, vi_and(v, vi_set1(0x01ff01ff)));
-    return vi_mul(iq2_dots(codes, s, x), scales16_of(w + 66));
+    return (struct iq2){vi_and(v, vi_set1(0x01ff01ff)), scales16_of(w + 66), s};
 }
 
-FOLD vi sum_iq2_s(const uint8_t *w, const struct iq_x *x)
+FOLD struct iq2 head_iq2_s(const uint8_t *w)
 {
     /* byte g / 4 of qh into the high half of word g, its two bits to the right place */
     const vi pick = _mm512_setr_epi32(0x00ff00ff, 0x00ff00ff, 0x01ff01ff, 0x01ff01ff,
@@ -155,8 +166,7 @@ FOLD vi sum_iq2_s(const uint8_t *w, const struct iq_x *x)
     memcpy(&qh, w + 66, 8);
     vi high = _mm512_srlv_epi16(_mm512_shuffle_epi8(_mm512_set1_epi64(qh), pick), twos);
     vi i = vi_or(_mm512_cvtepu8_epi16(load256(w + 2)), vi_and(high, vi_set1(0x03000300)));
-    vi codes = entries(slm_iq2_s_grid, 1024, i);
-    return vi_mul(iq2_dots(codes, load256(w + 34), x), scales16_of(w + 74));
+    return (struct iq2){i, scales16_of(w + 74), load256(w + 34)};
 }
 
 /* Sums of sixteen pairs of entries of four; v has codes of three bits, or what `level` says. */
@@ -190,12 +200,16 @@ FOLD vi sum_iq3_xxs(const uint8_t *w, const struct iq_x *x)
 {
     static const int8_t level[16] = {4, 12, 20, 28, 36, 44, 52, 62};
     __m256i word = load256(w + 66), s = signs28(word), sc = _mm256_srli_epi32(word, 28);
-    vi acc = vi_zero();
+    vi acc = vi_zero(), i[2], v[2];
+    UNROLL
+    for (int h = 0; h < 2; h++)
+        i[h] = _mm512_cvtepu8_epi16(load256(w + 2 + 32 * h));
+    entries(v, slm_iq3_xxs_grid, 256, i);
     UNROLL
     for (int h = 0; h < 2; h++) {
-        vi v = entries(slm_iq3_xxs_grid, 256, _mm512_cvtepu8_epi16(load256(w + 2 + 32 * h)));
         __m128i half = h ? _mm256_extracti128_si256(s, 1) : _mm256_castsi256_si128(s);
-        acc = vi_add(acc, vi_mul(iq3_dots(v, half, x->q + 2 * h, level), scales_four(sc, h)));
+        acc =
+            vi_add(acc, vi_mul(iq3_dots(v[h], half, x->q + 2 * h, level), scales_four(sc, h)));
     }
     return acc;
 }
@@ -206,14 +220,17 @@ FOLD vi sum_iq3_s(const uint8_t *w, const struct iq_x *x)
     __m256i sc = _mm256_srlv_epi32(_mm256_set1_epi32(dword_at(w + 106)),
                                    _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28));
     sc = _mm256_and_si256(sc, _mm256_set1_epi32(15));
-    vi acc = vi_zero();
+    vi acc = vi_zero(), i[2], v[2];
     UNROLL
     for (int h = 0; h < 2; h++) {
-        vi i = _mm512_cvtepu8_epi16(load256(w + 2 + 32 * h));
         __mmask32 high = (__mmask32)dword_at(w + 66 + 4 * h);
-        i = _mm512_mask_add_epi16(i, high, i, _mm512_set1_epi16(256));
-        vi dots = iq3_dots(entries(slm_iq3_s_grid, 512, i), load128(w + 74 + 16 * h),
-                           x->q + 2 * h, level);
+        i[h] = _mm512_cvtepu8_epi16(load256(w + 2 + 32 * h));
+        i[h] = _mm512_mask_add_epi16(i[h], high, i[h], _mm512_set1_epi16(256));
+    }
+    entries(v, slm_iq3_s_grid, 512, i);
+    UNROLL
+    for (int h = 0; h < 2; h++) {
+        vi dots = iq3_dots(v[h], load128(w + 74 + 16 * h), x->q + 2 * h, level);
         acc = vi_add(acc, vi_mul(dots, scales_four(sc, h)));
     }
     return acc;
@@ -242,10 +259,38 @@ FOLD vi sums_of(const vi *v)
         _mm512_setr_epi32(0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15), d);
 }
 
-typedef vi iq_sum_fn(const uint8_t *w, const struct iq_x *x);
+typedef vi iq3_sum_fn(const uint8_t *w, const struct iq_x *x);
+typedef struct iq2 iq2_head_fn(const uint8_t *w);
 
-/* All rows of r; part, eights and sum are constants. */
-FOLD void iq_rows(struct fast *f, const struct rows *r, float part, bool eights, iq_sum_fn *sum)
+/* What a type is; constants all. */
+struct iq_kind {
+    float part; /* of d */
+    const uint16_t *table;
+    int entries;
+    iq2_head_fn *head; /* IQ2 */
+    iq3_sum_fn *sum;   /* IQ3 */
+};
+
+/* Sums of the sixteen rows' lanes; w is the rows' block. */
+FOLD void iq_sums(vi *s, const struct rows *r, size_t at, const struct iq_x *x,
+                  const struct iq_kind t)
+{
+    for (int j = 0; j < VN; j += 2) { /* the last row stands in for those that are not there */
+        const uint8_t *a = r->row[j] + at, *b = r->row[j + 1] + at;
+        if (t.sum) {
+            s[j] = t.sum(a, x);
+            s[j + 1] = t.sum(b, x);
+        } else {
+            struct iq2 p = t.head(a), q = t.head(b);
+            vi i[2] = {p.i, q.i}, v[2];
+            entries(v, t.table, t.entries, i);
+            s[j] = vi_mul(iq2_dots(v[0], p.signs, x), p.scale);
+            s[j + 1] = vi_mul(iq2_dots(v[1], q.signs, x), q.scale);
+        }
+    }
+}
+
+FOLD void iq_rows(struct fast *f, const struct rows *r, const struct iq_kind t)
 {
     vf acc = vf_zero();
     size_t size = f->t->bytes;
@@ -256,13 +301,12 @@ FOLD void iq_rows(struct fast *f, const struct rows *r, float part, bool eights,
         float dx;
         memcpy(&dx, xq, 4);
         fetch(r, b * size * VN, size * VN);
-        if (eights)
+        if (t.head)
             iq_x_eights(&x, xq + 4);
         else
             iq_x_fours(&x, xq + 4);
-        for (int j = 0; j < VN; j++) /* the last row stands in for those that are not there */
-            s[j] = sum(r->row[j] + b * size, &x);
-        vf d = times(vf_f16_rows(r->row, b * size), part);
+        iq_sums(s, r, b * size, &x, t);
+        vf d = times(vf_f16_rows(r->row, b * size), t.part);
         acc = vf_add(acc, vf_mul(vf_set1(dx), vf_mul(d, vi_float(sums_of(s)))));
     }
     out_put(f, f->out, 0, acc);
@@ -270,23 +314,13 @@ FOLD void iq_rows(struct fast *f, const struct rows *r, float part, bool eights,
 
 #define SINGLE_iq(f, r, t, un, mode) rows_##un(f, r)
 #define SINGLE_iq16(f, r, t, un, mode) rows_##un(f, r)
-FOLD void rows_un_iq2_xxs(struct fast *f, const struct rows *r)
-{
-    iq_rows(f, r, 0.125f, true, sum_iq2_xxs);
-}
-FOLD void rows_un_iq2_xs(struct fast *f, const struct rows *r)
-{
-    iq_rows(f, r, 0.125f, true, sum_iq2_xs);
-}
-FOLD void rows_un_iq2_s(struct fast *f, const struct rows *r)
-{
-    iq_rows(f, r, 0.125f, true, sum_iq2_s);
-}
-FOLD void rows_un_iq3_xxs(struct fast *f, const struct rows *r)
-{
-    iq_rows(f, r, 0.25f, false, sum_iq3_xxs);
-}
-FOLD void rows_un_iq3_s(struct fast *f, const struct rows *r)
-{
-    iq_rows(f, r, 1, false, sum_iq3_s);
-}
+#define IQ_ROWS(un, ...)                                                                       \
+    FOLD void rows_##un(struct fast *f, const struct rows *r)                                  \
+    {                                                                                          \
+        iq_rows(f, r, (struct iq_kind){__VA_ARGS__});                                          \
+    }
+IQ_ROWS(un_iq2_xxs, 0.125f, slm_iq2_xxs_grid, 256, head_iq2_xxs, NULL)
+IQ_ROWS(un_iq2_xs, 0.125f, slm_iq2_xs_grid, 512, head_iq2_xs, NULL)
+IQ_ROWS(un_iq2_s, 0.125f, slm_iq2_s_grid, 1024, head_iq2_s, NULL)
+IQ_ROWS(un_iq3_xxs, 0.25f, NULL, 0, NULL, sum_iq3_xxs)
+IQ_ROWS(un_iq3_s, 1, NULL, 0, NULL, sum_iq3_s)
