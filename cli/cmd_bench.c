@@ -145,6 +145,8 @@ static int show_machine(struct slm_cli *c, const struct args *a, slm_err *err)
         char what[32];
         snprintf(what, sizeof what, "%d threads", threads);
         printf("%s, level %s\n", slm_runtime_cpu_name(c->rt), slm_runtime_cpu_level(c->rt));
+        for (int i = 0; (level = slm_runtime_cpu_level_slow(c->rt, i)); i++)
+            printf("level %s is left out: slower here than what is below it\n", level);
         peaks_text("1 thread", &one);
         peaks_text(what, &all);
         return 0;
@@ -156,6 +158,11 @@ static int show_machine(struct slm_cli *c, const struct args *a, slm_err *err)
     slm_js_key(&j, "levels");
     slm_js_open(&j, '[');
     for (int i = 0; (level = slm_runtime_cpu_level_at(c->rt, i)); i++)
+        slm_js_kstr(&j, NULL, level);
+    slm_js_close(&j, ']');
+    slm_js_key(&j, "levels_left_out");
+    slm_js_open(&j, '[');
+    for (int i = 0; (level = slm_runtime_cpu_level_slow(c->rt, i)); i++)
         slm_js_kstr(&j, NULL, level);
     slm_js_close(&j, ']');
     slm_js_kint(&j, "threads", threads);

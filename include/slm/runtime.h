@@ -42,6 +42,10 @@ SLM_API const char *slm_runtime_cpu_level(const slm_runtime *rt);
 SLM_API const char *slm_runtime_cpu_name(const slm_runtime *rt);
 /* The i-th CPU level this machine has, from "generic" up; NULL behind the last. */
 SLM_API const char *slm_runtime_cpu_level_at(const slm_runtime *rt, int i);
+/* The i-th of the levels below the one in use whose kernels are left out, as a measurement at
+ * opening found them slower here than what they would replace (naming such a level as
+ * slm_runtime_opts.cpu takes it); NULL behind the last. */
+SLM_API const char *slm_runtime_cpu_level_slow(const slm_runtime *rt, int i);
 
 /* Heap use: bytes and blocks alive, most bytes ever alive, allocations made so far. */
 typedef struct slm_mem_stats {

@@ -67,4 +67,12 @@ const char *slm_runtime_cpu_level_at(const slm_runtime *rt, int i)
     return NULL;
 }
 
+const char *slm_runtime_cpu_level_slow(const slm_runtime *rt, int i)
+{
+    for (int l = 0; l < SLM_CPU_COUNT; l++)
+        if ((rt->cpu.slow >> l & 1u) && i-- == 0)
+            return slm_cpu_level_name((enum slm_cpu_level)l);
+    return NULL;
+}
+
 const char *slm_version(void) { return SLM_VERSION; }

@@ -99,8 +99,11 @@ static void slow(void **state)
     if (rt->cpu.has >> SLM_CPU_AVX512BF16 & 1u)
         assert_ptr_not_equal((void *)(uintptr_t)with.mul_fast[SLM_BF16],
                              (void *)(uintptr_t)without.mul_fast[SLM_BF16]);
+    assert_string_equal(slm_runtime_cpu_level_slow(rt, 0), "avx512bf16");
+    assert_null(slm_runtime_cpu_level_slow(rt, 1));
     assert_int_equal(slm_kern_settle(rt, "avx512bf16", &err), 0);
     assert_int_equal(rt->cpu.slow, 0);
+    assert_null(slm_runtime_cpu_level_slow(rt, 0));
     slm_runtime_close(&rt);
 }
 
