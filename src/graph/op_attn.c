@@ -15,6 +15,7 @@ static slm_val emit_store(slm_prog *p, slm_val k, slm_val v, const struct slm_at
     if (!n)
         return -1;
     n->i[A_LAYER] = a->layer;
+    slm_emit_scratch(p, 0, (size_t)a->width * sizeof(float));
     return 0;
 }
 
@@ -73,19 +74,20 @@ static struct slm_kv *cache_of(const struct slm_run *run, int row)
     return run->kv[run->stream ? run->stream[row] : 0];
 }
 
-/* One row of keys or values. */
+/* One row of keys or values; row: room for a head's in the cache's type. */
 static void store_row(const slm_prog *p, const struct slm_kv *kv, const struct slm_kv_layer *y,
-                      const float *x, int slot, bool keys)
+                      const float *x, int slot, void *row)
 {
     size_t w = (size_t)y->width;
     for (int h = 0; h < y->heads; h++, x += w) {
-        if (keys)
-            p->kern->key_put[kv->type](y->k + (size_t)h * y->head +
-                                           (size_t)(slot / SLM_KEYS * SLM_KEYS) * y->row,
-                                       slot % SLM_KEYS, x, w);
-        else
-            p->kern->from_f32[kv->type](y->v + (size_t)h * y->head + (size_t)slot * y->row, x,
-                                        w);
+        size_t head = (size_t)h * y->head;
+        if (!row) {
+            p->kern->from_f32[kv->type](y->v + head + (size_t)slot * y->row, x, w);
+            continue;
+        }
+        p->kern->from_f32[kv->type](row, x, w);
+        p->kern->key_put[kv->type](y->k + head + (size_t)(slot / SLM_KEYS * SLM_KEYS) * y->row,
+                                   slot % SLM_KEYS, row, w);
     }
 }
 
@@ -98,7 +100,8 @@ void slm_op_store_fwd(slm_prog *p, const struct node *n, const struct slm_run *r
         int r = (int)(i / 2), side = (int)(i % 2);
         const struct slm_kv *kv = cache_of(run, r);
         const struct slm_kv_layer *y = &kv->layer[n->i[A_LAYER]];
-        store_row(p, kv, y, slm_row(p, n->in[side], r), run->pos[r] % y->slots, side == 0);
+        store_row(p, kv, y, slm_row(p, n->in[side], r), run->pos[r] % y->slots,
+                  side == 0 ? slm_scratch_of(p, ith) : NULL);
     }
 }
 

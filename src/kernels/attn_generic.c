@@ -10,47 +10,49 @@
 
 /* ---- blocks of keys ---- */
 
-static void put_f32(void *block, int at, const float *k, size_t width)
+/* Plain elements of `size` bytes: one to each channel's place. */
+static void put_plain(uint8_t *block, int at, const uint8_t *row, size_t width, size_t size)
 {
     for (size_t c = 0; c < width; c++)
-        memcpy((uint8_t *)block + 4 * (c * SLM_KEYS + (size_t)at), &k[c], 4);
+        memcpy(block + size * (c * SLM_KEYS + (size_t)at), row + size * c, size);
 }
 
-static void put_f16(void *block, int at, const float *k, size_t width)
+static void put_f32(void *block, int at, const void *row, size_t width)
 {
-    for (size_t c = 0; c < width; c++) {
-        uint16_t h = slm_f32_to_f16(k[c]);
-        memcpy((uint8_t *)block + 2 * (c * SLM_KEYS + (size_t)at), &h, 2);
-    }
+    put_plain(block, at, row, width, 4);
 }
 
-static void put_bf16(void *block, int at, const float *k, size_t width)
+static void put_f16(void *block, int at, const void *row, size_t width)
 {
-    for (size_t c = 0; c < width; c++) {
-        uint16_t h = slm_f32_to_bf16(k[c]);
-        memcpy((uint8_t *)block + 2 * (c * SLM_KEYS + (size_t)at), &h, 2);
-    }
+    put_plain(block, at, row, width, 2);
 }
 
-static void put_q8_0(void *block, int at, const float *k, size_t width)
+static void put_bf16(void *block, int at, const void *row, size_t width)
+{
+    put_plain(block, at, row, width, 2);
+}
+
+static void put_q8_0(void *block, int at, const void *row, size_t width)
 {
     uint8_t *out = block;
+    const uint8_t *in = row;
     for (size_t c = 0; c + PART <= width; c += PART, out += SLM_KEYS * sizeof(block_q8_0)) {
         block_q8_0 b;
-        slm_from_f32_generic(SLM_Q8_0)(&b, k + c, PART);
+        memcpy(&b, in + c / PART * sizeof b, sizeof b);
         memcpy(out + 2 * at, &b.d, 2);
         for (int g = 0; g < PART / 4; g++)
             memcpy(out + 2 * SLM_KEYS + g * 4 * SLM_KEYS + 4 * at, b.qs + 4 * g, 4);
     }
 }
 
-static void put_q4_0(void *block, int at, const float *k, size_t width)
+static void put_q4_0(void *block, int at, const void *row, size_t width)
 {
     uint8_t *out = block;
+    const uint8_t *in = row;
     for (size_t c = 0; c + PART <= width; c += PART, out += SLM_KEYS * sizeof(block_q4_0)) {
         block_q4_0 b;
         uint8_t q[PART];
-        slm_from_f32_generic(SLM_Q4_0)(&b, k + c, PART);
+        memcpy(&b, in + c / PART * sizeof b, sizeof b);
         memcpy(out + 2 * at, &b.d, 2);
         for (int i = 0; i < PART / 2; i++) {
             q[i] = b.qs[i] & 15;

@@ -22,9 +22,9 @@ static void keys_init(struct checker *c, struct keys *k, enum slm_dtype t)
     uint8_t *row = malloc(slm_row_bytes(t, k->width));
     for (size_t j = 0; j < k->blocks * SLM_KEYS; j++) {
         fill(c, x, k->width, 1);
-        c->gen->key_put[t](k->data + j / SLM_KEYS * (k->bytes / k->blocks), (int)(j % SLM_KEYS),
-                           x, k->width);
         c->gen->from_f32[t](row, x, k->width);
+        c->gen->key_put[t](k->data + j / SLM_KEYS * (k->bytes / k->blocks), (int)(j % SLM_KEYS),
+                           row, k->width);
         c->gen->to_f32[t](k->plain + j * k->width, row, k->width);
     }
     free(row);
@@ -64,14 +64,16 @@ static void check_key_put(struct checker *c, enum slm_dtype t)
     for (int round = 0; round < 12; round++) {
         struct keys k;
         keys_init(c, &k, t);
-        size_t bytes = k.bytes / k.blocks;
-        uint8_t *a = edge(bytes), *b = edge(bytes);
+        size_t bytes = k.bytes / k.blocks, row = slm_row_bytes(t, k.width);
+        uint8_t *a = edge(bytes), *b = edge(bytes), *x = edge(row);
         for (int at = 0; at < SLM_KEYS; at++) {
-            c->gen->key_put[t](a, at, k.plain + (size_t)at * k.width, k.width);
-            c->k->key_put[t](b, at, k.plain + (size_t)at * k.width, k.width);
+            random_row(c, t, x, k.width);
+            c->gen->key_put[t](a, at, x, k.width);
+            c->k->key_put[t](b, at, x, k.width);
         }
         if (memcmp(a, b, bytes))
             fail_msg("key_put differs");
+        edge_free(x, row);
         edge_free(a, bytes);
         edge_free(b, bytes);
         keys_free(&k);
