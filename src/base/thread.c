@@ -1,19 +1,28 @@
 /* The thread pool. Workers sleep between jobs; inside a job the threads of it meet at barriers
  * that spin for some microseconds (a layer has a dozen of them) and then sleep, so that a busy
- * neighbour costs a wake-up and not a time slice. */
-#include "base/thread.h"
+ * neighbour costs a wake-up and not a time slice: a core that goes idle is where the system
+ * moves whom it had set aside. Jobs that can be done by fewer threads (slm_pool_run_any) are
+ * not held up by a worker that the system has not let run yet: it is closed out when the work
+ * is done. */
+#include "base/anyjob.h"
 
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 
-#define SPINS 2000 /* about ten microseconds: some barriers' worth, far below a time slice */
+/* Nanoseconds of spinning: doubled by a wait that ended within them, halved by one that had to
+ * sleep, which on a machine that is busy elsewhere they mostly do. */
+#define SPIN_LEAST 2000u
+#define SPIN_MOST 40000u
 
 struct worker {
     pthread_t id;
     struct slm_pool *pool;
     int ith;
 };
+
+enum { CLOSED = 1 << 16 };
 
 struct slm_pool {
     slm_runtime *rt;
@@ -22,11 +31,14 @@ struct slm_pool {
     pthread_mutex_t turn; /* one job at a time */
     slm_job_fn *fn;
     void *arg;
-    _Atomic uint32_t job; /* rises by one a job; workers wait for it to move */
+    _Atomic uint32_t job;    /* rises by one a job; workers wait for it to move */
+    _Atomic uint32_t inside; /* workers in a job of any threads; CLOSED: no more may enter */
+    _Atomic uint32_t left;   /* moves when the last of them leaves */
     _Atomic int quit;
     _Atomic uint32_t arrived, phase, sleepers;
     pthread_mutex_t bed; /* sleepers wait on `wake` under it */
     pthread_cond_t wake;
+    _Atomic uint32_t spin; /* nanoseconds that waits spin now */
 };
 
 static void relax(void)
@@ -38,14 +50,35 @@ static void relax(void)
 #endif
 }
 
-/* Returns once *word is no longer seen. */
-static void wait_change(struct slm_pool *p, _Atomic uint32_t *word, uint32_t seen)
+/* True when *word moved while spinning. */
+static bool spin(struct slm_pool *p, _Atomic uint32_t *word, uint32_t seen)
 {
-    for (int i = 0; i < SPINS; i++) {
-        if (atomic_load_explicit(word, memory_order_acquire) != seen)
-            return;
-        relax();
+    uint32_t ns = atomic_load_explicit(&p->spin, memory_order_relaxed);
+    double until = 0;
+    for (;;) {
+        for (int i = 0; i < 16; i++) {
+            if (atomic_load_explicit(word, memory_order_acquire) != seen)
+                return true;
+            relax();
+        }
+        double now = slm_clock_seconds();
+        if (until <= 0)
+            until = now + ns * 1e-9;
+        else if (now > until)
+            return false;
     }
+}
+
+void slm_pool_wait(struct slm_pool *p, _Atomic uint32_t *word, uint32_t seen)
+{
+    uint32_t ns = atomic_load_explicit(&p->spin, memory_order_relaxed), next;
+    bool moved = spin(p, word, seen);
+    next = moved ? ns * 2 : ns / 2;
+    next = next < SPIN_LEAST ? SPIN_LEAST : next > SPIN_MOST ? SPIN_MOST : next;
+    if (next != ns)
+        atomic_store_explicit(&p->spin, next, memory_order_relaxed);
+    if (moved)
+        return;
     atomic_fetch_add(&p->sleepers, 1);
     pthread_mutex_lock(&p->bed);
     while (atomic_load(word) == seen)
@@ -56,9 +89,9 @@ static void wait_change(struct slm_pool *p, _Atomic uint32_t *word, uint32_t see
 
 /* A sleeper counts itself before it looks at the word, and the word moves before the count is
  * looked at: one of the two sees the other. */
-static void change(struct slm_pool *p, _Atomic uint32_t *word)
+void slm_pool_set(struct slm_pool *p, _Atomic uint32_t *word, uint32_t value)
 {
-    atomic_fetch_add(word, 1);
+    atomic_store(word, value);
     if (atomic_load(&p->sleepers)) {
         pthread_mutex_lock(&p->bed);
         pthread_cond_broadcast(&p->wake);
@@ -73,23 +106,50 @@ void slm_pool_barrier(struct slm_pool *p)
     uint32_t phase = atomic_load(&p->phase);
     if (atomic_fetch_add(&p->arrived, 1) + 1 == (uint32_t)p->threads) {
         atomic_store(&p->arrived, 0);
-        change(p, &p->phase);
+        slm_pool_set(p, &p->phase, phase + 1);
     } else {
-        wait_change(p, &p->phase, phase);
+        slm_pool_wait(p, &p->phase, phase);
     }
+}
+
+/* A job of any threads: enters unless it is closed. What a job is is read only inside, where
+ * the caller cannot begin another. */
+static void take_part(struct slm_pool *p, int ith)
+{
+    uint32_t in = atomic_load(&p->inside);
+    do {
+        if (in & CLOSED)
+            return;
+    } while (!atomic_compare_exchange_weak(&p->inside, &in, in + 1));
+    p->fn(ith, p->threads, p->arg);
+    if (atomic_fetch_sub(&p->inside, 1) == CLOSED + 1)
+        slm_pool_set(p, &p->left, atomic_load(&p->left) + 1);
 }
 
 static void *work(void *arg)
 {
     struct worker *w = arg;
     struct slm_pool *p = w->pool;
-    for (uint32_t seen = 0;; seen++) {
-        wait_change(p, &p->job, seen);
+    for (uint32_t seen = 0;;) {
+        slm_pool_wait(p, &p->job, seen);
+        seen = atomic_load(&p->job);
         if (atomic_load(&p->quit))
             return NULL;
+        if (!(seen & 1)) {
+            take_part(p, w->ith);
+            continue;
+        }
         p->fn(w->ith, p->threads, p->arg);
         slm_pool_barrier(p);
     }
+}
+
+/* Jobs of all threads have odd numbers: a worker that comes late must know which kind it sees.
+ */
+static void begin(struct slm_pool *p, uint32_t odd)
+{
+    uint32_t job = atomic_load(&p->job);
+    slm_pool_set(p, &p->job, job + ((job & 1) == odd ? 2 : 1));
 }
 
 void slm_pool_run(struct slm_pool *p, slm_job_fn *fn, void *arg)
@@ -101,9 +161,27 @@ void slm_pool_run(struct slm_pool *p, slm_job_fn *fn, void *arg)
     pthread_mutex_lock(&p->turn);
     p->fn = fn;
     p->arg = arg;
-    change(p, &p->job);
+    begin(p, 1);
     fn(0, p->threads, arg);
     slm_pool_barrier(p);
+    pthread_mutex_unlock(&p->turn);
+}
+
+void slm_pool_run_any(struct slm_pool *p, slm_job_fn *fn, void *arg)
+{
+    if (p->threads == 1) {
+        fn(0, 1, arg);
+        return;
+    }
+    pthread_mutex_lock(&p->turn);
+    p->fn = fn;
+    p->arg = arg;
+    atomic_store(&p->inside, 0);
+    begin(p, 0);
+    fn(0, p->threads, arg);
+    uint32_t left = atomic_load(&p->left);
+    if (atomic_fetch_or(&p->inside, CLOSED) != 0)
+        slm_pool_wait(p, &p->left, left);
     pthread_mutex_unlock(&p->turn);
 }
 
@@ -116,6 +194,8 @@ int slm_pool_new(struct slm_pool **out, slm_runtime *rt, int threads, slm_err *e
         return slm_fail_mem(err, "thread pool", sizeof *p);
     p->rt = rt;
     p->threads = threads;
+    p->spin = SPIN_MOST;
+    p->inside = CLOSED;
     pthread_mutex_init(&p->turn, NULL);
     pthread_mutex_init(&p->bed, NULL);
     pthread_cond_init(&p->wake, NULL);
@@ -146,7 +226,7 @@ void slm_pool_free(struct slm_pool *p)
     if (!p)
         return;
     atomic_store(&p->quit, 1);
-    change(p, &p->job);
+    slm_pool_set(p, &p->job, atomic_load(&p->job) + 1);
     for (int i = 0; i < p->started; i++)
         pthread_join(p->worker[i].id, NULL);
     pthread_cond_destroy(&p->wake);

@@ -1,6 +1,10 @@
 /* The executor. It enters the pool once a run: every thread walks the whole node list, does its
  * part of each node, and meets the others where the planner saw that a node needs what came
- * before. Nothing is allocated and nothing can fail here. */
+ * before. Forward runs go further: between two meetings the parts are there to be taken, so
+ * that a thread which the system lets wait holds up no more than the part it is at, and the
+ * others do the rest of its work. Who computes a part changes no bit. Nothing is allocated and
+ * nothing can fail here. */
+#include "base/anyjob.h"
 #include "graph/prog.h"
 
 #include <string.h>
@@ -45,6 +49,43 @@ static void forward(int ith, int nth, void *arg)
     }
 }
 
+/* Parts [0, nth) of the nodes from `at` to the next meeting: own part first, then what is left.
+ */
+static void take_parts(const struct walk *w, size_t at, int ith, int nth)
+{
+    slm_prog *p = w->p;
+    struct node *first = &p->node[at];
+    size_t end = at + 1;
+    while (end < p->n_nodes && !p->node[end].barrier)
+        end++;
+    for (int k = 0; k < nth; k++) {
+        int part = (ith + k) % nth;
+        uint64_t bit = (uint64_t)1 << part;
+        if (atomic_fetch_or(&first->taken, bit) & bit)
+            continue;
+        for (size_t i = at; i < end; i++)
+            slm_ops[p->node[i].op].fwd(p, &p->node[i], w->run, part, nth);
+        if (atomic_fetch_add(&first->done, 1) + 1 == nth)
+            slm_pool_set(p->rt->pool, &p->at, (uint32_t)end);
+    }
+}
+
+static void forward_any(int ith, int nth, void *arg)
+{
+    const struct walk *w = arg;
+    slm_prog *p = w->p;
+    for (uint32_t at; (at = atomic_load(&p->at)) < p->n_nodes;) {
+        take_parts(w, at, ith, nth);
+        slm_pool_wait(p->rt->pool, &p->at, at);
+    }
+}
+
+/* Some ops meet inside: all threads must be there. */
+static bool meets_inside(const struct node *n)
+{
+    return n->op == OP_linear_expert || n->op == OP_cross_entropy || n->lora.a;
+}
+
 static void clear_grads(slm_prog *p, const struct walk *w, int first, int ith, int nth)
 {
     for (int v = first; v >= 0; v = p->value[v].zero_next) {
@@ -85,11 +126,21 @@ void slm_prog_run(slm_prog *p, const struct slm_run *run)
 {
     SLM_ASSERT(p->planned && run->rows <= p->o.max_rows && run->n_out <= p->o.max_out);
     find_streams(p, run);
-    for (size_t i = 0; i < p->n_nodes; i++)
-        atomic_store_explicit(&p->node[i].ticket, 0, memory_order_relaxed);
+    bool any = !p->tap && slm_pool_threads(p->rt->pool) <= 64;
+    for (size_t i = 0; i < p->n_nodes; i++) {
+        struct node *n = &p->node[i];
+        atomic_store_explicit(&n->ticket, 0, memory_order_relaxed);
+        atomic_store_explicit(&n->taken, 0, memory_order_relaxed);
+        atomic_store_explicit(&n->done, 0, memory_order_relaxed);
+        any &= !meets_inside(n);
+    }
+    atomic_store(&p->at, 0);
     p->loss = 0;
     struct walk w = {p, run};
-    slm_pool_run(p->rt->pool, forward, &w);
+    if (any)
+        slm_pool_run_any(p->rt->pool, forward_any, &w);
+    else
+        slm_pool_run(p->rt->pool, forward, &w);
 }
 
 void slm_prog_run_back(slm_prog *p, const struct slm_run *run, float seed)

@@ -79,6 +79,8 @@ struct node {
     bool in_place;
     int zero_first;    /* gradients to clear before its backward */
     atomic_int ticket; /* work handed out so far, where an op shares by asking */
+    _Atomic uint64_t taken; /* parts of the stretch that begins here, a bit each */
+    atomic_int done;        /* of them */
 };
 
 struct slm_prog {
@@ -104,6 +106,7 @@ struct slm_prog {
     float seed;
     float ones[COLS];
     bool planned;
+    _Atomic uint32_t at; /* node that this run has come to */
 };
 
 /* ---- building (prog.c) ---- */
