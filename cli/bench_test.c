@@ -66,14 +66,16 @@ static int run_once(struct test *t, double *rate, slm_err *err)
 static int prompt_op(const struct slm_bench_plan *p)
 {
     bool quantised = p->info.types && strchr(p->info.types, 'q') != NULL;
-    bool half = p->info.types && strstr(p->info.types, "bf16") != NULL;
+    bool half = p->info.types && strstr(p->info.types, "f16") != NULL; /* bf16 too */
     slm_runtime *rt = p->c->rt;
     if (p->so.exact || (!quantised && !half))
         return SLM_BENCH_F32;
     if (slm_bench_peak(rt, SLM_BENCH_AMX_BF16) > 0)
         return SLM_BENCH_AMX_BF16;
     int op = quantised ? SLM_BENCH_INT8 : SLM_BENCH_BF16;
-    return slm_bench_peak(rt, op) > 0 ? op : SLM_BENCH_F32;
+    if (!quantised && !strstr(p->info.types, "bf16"))
+        return SLM_BENCH_F32;
+    return slm_bench_peak(rt, op) > slm_bench_peak(rt, SLM_BENCH_F32) ? op : SLM_BENCH_F32;
 }
 
 static int probe(struct test *t, slm_err *err)

@@ -11,13 +11,13 @@ extern "C" {
 /* Measured with the runtime's threads, at its CPU level. Each is the best of several short
  * runs. */
 typedef struct slm_bench_peaks {
-    double read_gbs;    /* memory read, 10^9 bytes a second: the better of the next two */
-    double read_gbs_one, read_gbs_four; /* one stream a thread; four that lie far apart */
-    double f32_gflops;  /* multiply and add count one each */
-    double bf16_gflops; /* 0: no instructions for it at this level */
-    double int8_gops;   /* 0: likewise */
+    double read_gbs; /* memory read, 10^9 bytes a second: the better of the next two */
+    double read_gbs_one, read_gbs_four;    /* one stream a thread; four that lie far apart */
+    double f32_gflops;                     /* multiply and add count one each */
+    double bf16_gflops;                    /* 0: no instructions for it at this level */
+    double int8_gops;                      /* 0: likewise */
     double amx_bf16_gflops, amx_int8_gops; /* tile registers; 0: likewise */
-    size_t read_bytes;  /* size of the block that was read */
+    size_t read_bytes;                     /* size of the block that was read */
 } slm_bench_peaks;
 
 /* With the first `threads` of the runtime's threads, 0: all. Takes about a second and 256 MiB,
@@ -56,6 +56,34 @@ SLM_API int slm_shape_open(slm_model **out, slm_runtime *rt, const char *shape,
 /* The same as a GGUF file, which appears whole or not at all. */
 SLM_API int slm_shape_write(slm_runtime *rt, const char *shape, const char *type,
                             const char *path, const slm_shape_opts *o, slm_err *err);
+
+/* ---- advice ---- */
+
+/* A model of that shape, or of an opened model's, that has no weights: it can be asked about
+ * and advised on, nothing else. Close it as any. */
+SLM_API int slm_shape_empty(slm_model **out, slm_runtime *rt, const char *shape, slm_err *err);
+SLM_API int slm_model_empty(slm_model **out, const slm_model *m, slm_err *err);
+/* The i-th of the types that are worth advising on, NULL behind the last. */
+SLM_API const char *slm_advice_type(int i);
+
+typedef struct slm_advise_opts {
+    int context;                /* positions of the cache */
+    const char *kv_type;        /* NULL: f16 */
+    uint64_t ram;               /* bytes there are, 0: any */
+    double read_gbs, peak_gops; /* the machine's ceilings (slm_bench_machine), 0: not asked */
+} slm_advise_opts;
+typedef struct slm_advice {
+    uint64_t weights, active;          /* bytes of weights in all; that a token reads */
+    uint64_t cache, work, total;       /* bytes; total: resident memory of the whole process */
+    double bits;                       /* a weight */
+    double decode_tok_s, prompt_tok_s; /* ceilings; decoding with half the context filled */
+    double loss; /* mean divergence in nats a token of the bundled model; NAN: not known */
+    int fits;
+} slm_advice;
+/* What a model without weights takes in a type ("q4_K_M"); with type NULL an opened model as it
+ * is. Errors: SLM_E_ARG (type), SLM_E_UNSUPPORTED (kv_type), SLM_E_NOMEM. */
+SLM_API int slm_advise(slm_model *m, const char *type, const slm_advise_opts *o,
+                       slm_advice *out, slm_err *err);
 
 #ifdef __cplusplus
 }

@@ -18,6 +18,17 @@ static int add(slm_model *m, const struct slm_slot_row *row, int layer, slm_err 
     if (!w->name)
         return slm_fail_mem(err, name, sizeof name);
     w->stride = slm_row_bytes(w->type, (size_t)w->cols);
+    /* programs copy vectors when they are made: those are there, as zeros */
+    bool matrix = row->kind == SLM_SLOT_MATRIX || row->kind == SLM_SLOT_EXPERTS;
+    size_t bytes = matrix ? 0 : (size_t)w->rows * w->stride;
+    const uint8_t **part = slm_arena_alloc_n(&m->arena, (size_t)w->parts, sizeof *part);
+    uint8_t *zeros = slm_arena_alloc(&m->arena, bytes);
+    if (!part || !zeros)
+        return slm_fail_mem(err, name, bytes);
+    memset(zeros, 0, bytes);
+    for (int i = 0; i < w->parts; i++)
+        part[i] = zeros;
+    w->part = part;
     m->row[m->n_weights] = row;
     m->row_layer[m->n_weights++] = layer;
     m->params += (uint64_t)w->parts * (uint64_t)w->rows * (uint64_t)w->cols;
