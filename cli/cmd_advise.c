@@ -253,7 +253,7 @@ const struct slm_cli_command slm_cmd_advise = {
              "the context filled), the expected loss (mean divergence of the bundled model in "
              "that type), and whether it fits in the memory given. The last line recommends.",
     .examples = "slm advise model.gguf --ram 8G\n"
-                "slm advise --shape mistral-7b --ram 6G --ctx 8192 --json",
+                "slm advise --shape llama-3.1-8b --ram 6G --ctx 8192 --json",
     .opts = opts,
     .size = sizeof(struct args),
     .model = 1,

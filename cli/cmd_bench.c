@@ -455,7 +455,7 @@ const struct slm_cli_command slm_cmd_bench = {
         "every combination is a test. With --machine only the ceilings.",
     .examples = "slm bench model.gguf\n"
                 "slm bench --shape llama-3.2-1b --type q4_0,q4_K_M --depth 0,4096 --json\n"
-                "slm bench --shape qwen2.5-0.5b --streams 1,16\n"
+                "slm bench --shape llama-3.2-1b --streams 1,16\n"
                 "slm bench model.gguf --compare llama-bench --html speed.html\n"
                 "slm bench --machine",
     .opts = opts,
