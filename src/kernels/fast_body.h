@@ -264,6 +264,10 @@ FOLD void x_fetch(const struct fast *f, int i)
             x_fetch(f, i + FR);                                                                \
             TILE(p, f, i, FR, NP, FLAG);                                                       \
         }                                                                                      \
+        if (FR > 4 && i + 4 <= f->nx) {                                                        \
+            TILE(p, f, i, 4, NP, FLAG);                                                        \
+            i += 4;                                                                            \
+        }                                                                                      \
         for (; i + 2 <= f->nx; i += 2)                                                         \
             TILE(p, f, i, 2, NP, FLAG);                                                        \
         for (; i < f->nx; i++)                                                                 \

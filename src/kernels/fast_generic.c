@@ -3,7 +3,7 @@
  * block are exact integers and the float steps between blocks are spelt out one by one, so
  * every level that follows the same steps (mul, mul, add; no fused ones) gives the same bits as
  * this file:
- *   partner Q8_S:  acc = acc + sum * (dw * dx), and where there are minima  acc - m * (dx * neg)
+ *   partner Q8_S:  acc = acc + sum * (dw * dx); with minima also  acc - m * (dx * neg)
  *   partner Q8_K:  acc = acc + dx * (d * sum(scale * sum) - dmin * sum(min * bsum))
  */
 #include <string.h>

@@ -9,7 +9,7 @@ struct bench {
     bool fast;
     int nx, nw;
     size_t kk, xs, ws;
-    uint8_t *x, *w;
+    uint8_t *x, *w, *form; /* form: the first row of x as struct slm_one has it */
     float *out;
     double *sums;
 };
@@ -19,13 +19,15 @@ static void bench_job(int ith, int nth, void *arg)
     struct bench *b = arg;
     size_t lo, hi;
     slm_split((size_t)b->nw, 64, ith, nth, &lo, &hi);
-    for (size_t j = lo; j < hi; j += 64) { /* as the executor cuts it */
-        int n = (int)(hi - j < 64 ? hi - j : 64);
+    for (size_t j = lo; j < hi; j += 256) {
+        int n = (int)(hi - j < 256 ? hi - j : 256);
         if (b->nx > 1)
             n = (int)(hi - j);
         float *out = b->out + j;
         const void *w = b->w + j * b->ws;
-        if (b->fast)
+        if (b->fast && b->nx == 1 && b->k->one[b->t].run)
+            b->k->one[b->t].run(out, b->form, w, b->ws, n, b->kk);
+        else if (b->fast)
             b->k->mul_fast[b->t](out, (size_t)b->nw, b->x, b->xs, b->nx, w, b->ws, n, b->kk);
         else
             b->k->mul_exact[b->t](out, (size_t)b->nw, (const float *)(const void *)b->x, b->xs,
@@ -78,6 +80,10 @@ static void bench_type(slm_runtime *rt, struct bench *b)
         fill(&c, row, 4096, 1);
         b->k->from_f32[xt](b->x + (size_t)i * b->xs, row, 4096);
     }
+    static _Alignas(64) uint8_t form[65536];
+    b->form = form;
+    if (b->fast && b->k->one[b->t].run)
+        b->k->one[b->t].prepare(form, b->x, b->kk);
     random_row(&c, b->t, b->w, b->kk);
     for (int j = 1; j < b->nw; j++)
         memcpy(b->w + (size_t)j * b->ws, b->w, b->ws);
