@@ -46,6 +46,8 @@ struct fast {
     bool first; /* the panel at hand is the first: nothing to add to */
     size_t e;   /* its first weight in the row */
     const struct fast_type *t;
+    uintptr_t ahead; /* weights that come after these: asked for a bit with each tile */
+    size_t ahead_bytes;
 };
 
 /* The stretch at hand of the first row of activations. */
@@ -247,6 +249,15 @@ FOLD void tile256(const struct panel *const *p, const struct fast *f, int from, 
     }
 }
 
+/* Asks for the share of the weights to come that falls to rows [i, i + n). */
+FOLD void w_fetch(const struct fast *f, int i, int n)
+{
+    size_t a = f->ahead_bytes * (size_t)i / (size_t)f->nx / 64,
+           b = f->ahead_bytes * (size_t)(i + n) / (size_t)f->nx / 64;
+    for (; a < b; a++)
+        __builtin_prefetch((const void *)(f->ahead + 64 * a), 0, 2);
+}
+
 /* Asks for the stretch at hand of the rows of activations from i on, a tile of them. */
 FOLD void x_fetch(const struct fast *f, int i)
 {
@@ -262,8 +273,11 @@ FOLD void x_fetch(const struct fast *f, int i)
         int i = 0;                                                                             \
         for (; i + FR <= f->nx; i += FR) {                                                     \
             x_fetch(f, i + FR);                                                                \
+            w_fetch(f, i, FR);                                                                 \
             TILE(p, f, i, FR, NP, FLAG);                                                       \
         }                                                                                      \
+        if (i < f->nx)                                                                         \
+            w_fetch(f, i, f->nx - i);                                                          \
         if (FR > 4 && i + 4 <= f->nx) {                                                        \
             TILE(p, f, i, 4, NP, FLAG);                                                        \
             i += 4;                                                                            \
@@ -302,12 +316,19 @@ FOLD void panel_fill(struct panel *p, const struct rows *r, const struct fast *f
     struct sink k;
     int n = t->big ? 1 : f->blocks;
     size_t first = f->e / (t->big ? 256 : 32);
-    fetch(r, first * t->bytes * VN, (size_t)n * t->bytes * VN);
     k.p = p;
     for (int b = 0; b < n; b++) {
         k.b = b;
         un(&k, r, (first + (size_t)b) * t->bytes, mode);
     }
+}
+
+/* What np panels at this stretch ask for of the rows behind them: as much as they read. */
+FOLD void strip_ahead(struct fast *f, const struct rows *r, size_t np)
+{
+    size_t block = f->t->big ? 256 : 32, part = np * VN * f->t->bytes;
+    f->ahead = r->next + f->e / block * part;
+    f->ahead_bytes = (f->t->big ? 1 : (size_t)f->blocks) * part;
 }
 
 /* The functions of one type and layout. */
@@ -324,6 +345,7 @@ static __attribute__((noinline)) void strip_one(struct fast *f, const struct row
     const struct panel *ps[1] = {&p};
     for (size_t e = 0; e < f->k; e += 256) {
         strip_step(f, e);
+        strip_ahead(f, r, 1);
         s->fill(&p, r, f);
         s->tiles[0](ps, f);
     }
@@ -338,6 +360,7 @@ static __attribute__((noinline)) void strip_lent(struct fast *f, const struct ro
     const struct panel *ps[2] = {lent, &p};
     for (size_t e = 0; e < f->k; e += 256) {
         strip_step(f, e);
+        strip_ahead(f, r, 2);
         s->fill(lent, r, f);
         s->fill(&p, r + 1, f);
         s->tiles[1](ps, f);
