@@ -53,10 +53,16 @@ int slm_bench_peer(const char *program, const char *file, const struct slm_bench
     snprintf(n, sizeof n, "%d", r->decode ? r->n : 0);
     snprintf(d, sizeof d, "%d", r->depth);
     snprintf(t, sizeof t, "%d", r->threads);
-    char flag[][4] = {"-m", "-p", "-n", "-d", "-t", "-r", "1", "-o"}, kind[] = "json";
-    char *argv[] = {name, flag[0], path, flag[1], p,       flag[2], n,    flag[3],
-                    d,    flag[4], t,    flag[5], flag[6], flag[7], kind, NULL};
+    char flag[][4] = {"-m", "-p", "-n", "-t", "-r", "1", "-o", "-d"}, kind[] = "json";
+    char *argv[] = {name, flag[0], path,    flag[1], p,    flag[2], n,    flag[3],
+                    t,    flag[4], flag[5], flag[6], kind, NULL,    NULL, NULL};
+    if (r->depth) { /* not every llama-bench has this one */
+        argv[13] = flag[7];
+        argv[14] = d;
+    }
     int code = capture(argv, &out, err);
+    if (code == SLM_E_IO && r->depth)
+        code = slm_cli_fail(err, code, "%s failed; does it know -d %s?", program, d);
     const char *at = !code && out.s ? strstr(out.s, "\"avg_ts\":") : NULL;
     *tok_s = at ? strtod(at + 9, NULL) : 0;
     if (!code && !(*tok_s > 0))

@@ -75,6 +75,7 @@ static uint64_t free_ram(void)
 }
 
 /* The largest that fits; nothing is said for more bits than eight, as it would be for nobody.
+ * Where rows are too short for blocks every type takes more, and then the smallest that fits.
  */
 static void choose(struct advise *v)
 {
@@ -82,6 +83,11 @@ static void choose(struct advise *v)
     for (int i = 0; i < v->n; i++)
         if (v->of[i].fits && v->of[i].bits < 9 &&
             (v->best < 0 || v->of[i].total > v->of[v->best].total))
+            v->best = i;
+    if (v->best >= 0)
+        return;
+    for (int i = 0; i < v->n; i++)
+        if (v->of[i].fits && (v->best < 0 || v->of[i].total < v->of[v->best].total))
             v->best = i;
 }
 

@@ -1,27 +1,60 @@
 /* The engine of sessions: a program for prompts and one for decoding, built on one model, in
- * one block of work memory. Which of the two a row goes through is the caller's decision and
- * never depends on how many rows there are, so a row's bits do not either. The engine times its
- * decode runs, for those who must know what a row more costs. */
+ * one block of work memory; and one that gives many rows of logits, once somebody wants them.
+ * Which of the two a row goes through is the caller's decision and never depends on how many
+ * rows there are, so a row's bits do not either. The engine times its decode runs, for those
+ * who must know what a row more costs. */
 #include "model/session_in.h"
 
 #include <math.h>
 #include <string.h>
 
-static int open_program(struct slm_engine *e, enum slm_phase phase, int rows, slm_err *err)
+static bool decodes(int which) { return which == SLM_PHASE_DECODE; }
+
+/* A program with room for `outs` rows of logits, in place of what stood there. */
+static int open_program(struct slm_engine *e, int which, int outs, slm_err *err)
 {
-    struct slm_prog_opts o = {.max_rows = rows,
-                              .max_out = e->most_out[phase],
+    struct slm_prog_opts o = {.max_rows = decodes(which) ? STEP_ROWS : e->batch,
+                              .max_out = outs,
                               .fast = !e->exact,
                               .cache = true,
-                              .phase = phase,
-                              .share =
-                                  phase == SLM_PHASE_DECODE ? e->prog[SLM_PHASE_PROMPT] : NULL};
-    int rc = slm_prog_new(&e->prog[phase], e->rt, &o, err);
+                              .phase = decodes(which) ? SLM_PHASE_DECODE : SLM_PHASE_PROMPT,
+                              .share = decodes(which) ? e->prog[SLM_PHASE_PROMPT] : NULL};
+    slm_prog *p;
+    int rc = slm_prog_new(&p, e->rt, &o, err);
     if (rc)
         return rc;
-    e->logits[phase] = slm_model_emit(e->prog[phase], e->m, true);
-    slm_prog_keep(e->prog[phase], e->logits[phase]);
-    return slm_prog_plan(e->prog[phase], err);
+    slm_val logits = slm_model_emit(p, e->m, true);
+    slm_prog_keep(p, logits);
+    rc = slm_prog_plan(p, err);
+    if (rc) {
+        slm_prog_free(p);
+        return rc;
+    }
+    slm_prog_free(e->prog[which]);
+    e->prog[which] = p;
+    e->logits[which] = logits;
+    e->most_out[which] = outs;
+    return 0;
+}
+
+/* Most streams want one row at a time, and rows of a large vocabulary are as large as all other
+ * work: so at first there are as many as fit where a prompt's values lie. */
+static int first_outs(const struct slm_engine *e)
+{
+    size_t row = (size_t)e->m->hp.vocab * sizeof(float);
+    size_t n = slm_prog_bytes(e->prog[SLM_PHASE_PROMPT]) / 2 / row;
+    return n < 1 ? 1 : n < STEP_ROWS ? (int)n : STEP_ROWS;
+}
+
+int slm_engine_widen(struct slm_engine *e, int which, int outs, slm_err *err)
+{
+    if (outs <= e->most_out[which])
+        return 0;
+    if (!decodes(which))
+        return open_program(e, which, slm_model_logit_rows(e->m, e->batch), err);
+    int n = 2 * e->most_out[which];
+    n = n < outs ? outs : n;
+    return open_program(e, which, n < STEP_ROWS ? n : STEP_ROWS, err);
 }
 
 static int open_arrays(struct slm_engine *e, slm_err *err)
@@ -48,13 +81,11 @@ int slm_engine_open(struct slm_engine **out, const slm_model *m, int batch, bool
     e->users = 1;
     e->batch = batch;
     e->exact = exact;
-    e->most_out[SLM_PHASE_PROMPT] = slm_model_logit_rows(m, batch);
-    e->most_out[SLM_PHASE_DECODE] = STEP_ROWS;
     int rc = open_arrays(e, err);
     if (!rc)
-        rc = open_program(e, SLM_PHASE_PROMPT, batch, err);
+        rc = open_program(e, SLM_PHASE_PROMPT, 1, err);
     if (!rc)
-        rc = open_program(e, SLM_PHASE_DECODE, STEP_ROWS, err);
+        rc = open_program(e, SLM_PHASE_DECODE, first_outs(e), err);
     if (rc)
         slm_engine_release(e);
     else
@@ -66,6 +97,7 @@ void slm_engine_release(struct slm_engine *e)
 {
     if (!e || --e->users)
         return;
+    slm_prog_free(e->prog[ENGINE_SCORE]);
     slm_prog_free(e->prog[SLM_PHASE_DECODE]);
     slm_prog_free(e->prog[SLM_PHASE_PROMPT]);
     slm_free(e->rt, e->ids);
@@ -82,7 +114,7 @@ int64_t slm_engine_bytes(const struct slm_engine *e)
 const float *slm_engine_logits(const struct slm_engine *e, int r)
 {
     size_t ld;
-    const float *v = slm_prog_value(e->prog[e->phase], e->logits[e->phase], &ld);
+    const float *v = slm_prog_value(e->prog[e->which], e->logits[e->which], &ld);
     return v + (size_t)r * ld;
 }
 
@@ -145,11 +177,11 @@ static void learn_cost(struct slm_engine *e, int rows, double seconds)
         *was = seconds;
 }
 
-void slm_engine_run(struct slm_engine *e, enum slm_phase phase, const struct slm_work *w, int n)
+void slm_engine_run(struct slm_engine *e, int which, const struct slm_work *w, int n)
 {
     int rows = 0, outs = 0;
     e->runs++;
-    e->phase = phase;
+    e->which = which;
     for (int i = 0; i < n; i++) {
         slm_session *s = w[i].s;
         e->kv[i] = &s->kv;
@@ -178,10 +210,10 @@ void slm_engine_run(struct slm_engine *e, enum slm_phase phase, const struct slm
                         .out = e->out,
                         .n_out = outs};
     double t = slm_clock_seconds();
-    slm_prog_run(e->prog[phase], &r);
-    if (phase == SLM_PHASE_DECODE && n == 1 && outs == rows)
+    slm_prog_run(e->prog[which], &r);
+    if (decodes(which) && n == 1 && outs == rows)
         learn_cost(e, rows, slm_clock_seconds() - t);
-    if (phase == SLM_PHASE_DECODE)
+    if (decodes(which))
         check_rows(e, outs);
 }
 

@@ -173,6 +173,7 @@ static void settle(slm_session *s, int total)
 
 /* ---- steps ---- */
 
+/* A step as asked for can be made, and there is room for its logits. */
 static int check_steps(const slm_step *st, int n, slm_err *err)
 {
     int outs = 0;
@@ -198,7 +199,7 @@ static int check_steps(const slm_step *st, int n, slm_err *err)
             return slm_fail(err, SLM_E_LIMIT, "a step gives at most %d rows of logits",
                             STEP_ROWS);
     }
-    return 0;
+    return slm_engine_widen(st[0].session->engine, SLM_PHASE_DECODE, outs, err);
 }
 
 /* Rows whose logits nobody wants go ahead, until what is left fits one run. */
@@ -280,7 +281,7 @@ const float *slm_session_row(const slm_session *s, int row, slm_err *err)
         slm_fail(err, SLM_E_ARG, "row %d of %d rows of logits", row, slm_session_rows(s));
         return NULL;
     }
-    if (s->engine->phase == SLM_PHASE_DECODE && s->engine->bad >> (s->out0 + row) & 1) {
+    if (s->engine->which == SLM_PHASE_DECODE && s->engine->bad >> (s->out0 + row) & 1) {
         not_finite(s, s->n - s->outs + row, err);
         return NULL;
     }
@@ -301,13 +302,15 @@ int slm_session_score(slm_session *s, const int32_t *ids, int n, slm_logits_fn *
     int rc = check_ids(s, ids, n, n > SLM_MAX_CONTEXT ? n : s->n + n, err), base = s->n;
     if (rc)
         return rc;
-    int most = s->engine->most_out[SLM_PHASE_PROMPT];
+    if ((rc = slm_engine_widen(s->engine, ENGINE_SCORE, 1, err)))
+        return rc;
+    int most = s->engine->most_out[ENGINE_SCORE];
     settle(s, s->n + n);
     memmove(s->ids + s->n, ids, (size_t)n * sizeof *ids);
     while (s->n < base + n) {
         int rows = base + n - s->n < most ? base + n - s->n : most;
         struct slm_work w = {s, s->n, rows, rows};
-        slm_engine_run(s->engine, SLM_PHASE_PROMPT, &w, 1);
+        slm_engine_run(s->engine, ENGINE_SCORE, &w, 1);
         s->n += rows;
         s->outs = 0;
         for (int i = 0; i < rows; i++) {

@@ -9,19 +9,23 @@
 
 #define STEP_ROWS 64 /* most rows of a step, over all its streams */
 
+/* An engine's programs: those of enum slm_phase, and one of prompts with many rows of logits.
+ */
+enum { ENGINE_SCORE = SLM_PHASE_PROMPT + 1, ENGINE_PROGS };
+
 struct slm_engine {
     const slm_model *m;
     slm_runtime *rt;
     int users; /* sessions that compute with it; the last one frees it */
     int batch;
     bool exact;
-    slm_prog *prog[2]; /* by enum slm_phase */
-    slm_val logits[2];
-    int most_out[2];       /* rows of logits in one run */
-    enum slm_phase phase;  /* whose logits stand */
-    uint64_t runs;         /* so far: logits of an earlier run are gone */
-    int32_t *ids, *pos;    /* (most rows of a run) */
-    int32_t *stream, *out; /* the same */
+    slm_prog *prog[ENGINE_PROGS]; /* that of ENGINE_SCORE is opened when it is wanted */
+    slm_val logits[ENGINE_PROGS];
+    int most_out[ENGINE_PROGS]; /* rows of logits in one run */
+    int which;                  /* program whose logits stand */
+    uint64_t runs;              /* so far: logits of an earlier run are gone */
+    int32_t *ids, *pos;         /* (most rows of a run) */
+    int32_t *stream, *out;      /* the same */
     struct slm_kv *kv[STEP_ROWS];
     uint8_t rope_set[STEP_ROWS];
     uint64_t bad; /* bit r: logits r of the last run are not finite */
@@ -51,14 +55,16 @@ struct slm_work {
 
 int slm_engine_open(struct slm_engine **out, const slm_model *m, int batch, bool exact,
                     slm_err *err);
-/* Bytes of work memory. */
+/* Room for `outs` rows of logits in a run of that program, where a run can have so many; takes
+ * memory only when there was less before. After a failure all is as it was. */
+int slm_engine_widen(struct slm_engine *e, int which, int outs, slm_err *err);
+/* Bytes of work memory as opened, for streams that want few rows of logits at a time. */
 int64_t slm_engine_bytes(const struct slm_engine *e);
 /* One user less. */
 void slm_engine_release(struct slm_engine *e);
-/* Computes n pieces, each of another session of this engine, together. At most `batch` rows
- * (prompt) or STEP_ROWS (decode) in all. */
-void slm_engine_run(struct slm_engine *e, enum slm_phase phase, const struct slm_work *w,
-                    int n);
+/* Computes n pieces, each of another session of this engine, together, by the program `which`.
+ * At most `batch` rows (prompt) or STEP_ROWS (decode) in all. */
+void slm_engine_run(struct slm_engine *e, int which, const struct slm_work *w, int n);
 /* Row r of the last run's logits. */
 const float *slm_engine_logits(const struct slm_engine *e, int r);
 bool slm_engine_finite(const struct slm_engine *e, int r);

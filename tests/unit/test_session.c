@@ -1,5 +1,6 @@
 /* Sessions: what they refuse and that they stay whole then, damaged session files, weights that
  * are not finite, memory that runs out anywhere, and none taken while decoding. */
+#include "slm/bench.h"
 #include "unit/model_kit.h"
 
 static slm_runtime *rt;
@@ -430,6 +431,59 @@ static void test_no_allocation(void **state)
     }
 }
 
+/* What is foretold of a stream's memory is what it takes, but for lists of tokens and nodes. */
+static void test_foretold(void **state)
+{
+    (void)state;
+    static const int contexts[] = {64, 512, 2048};
+    slm_model *m = model_at(rt, "models/storyteller.gguf");
+    for (size_t i = 0; i < 3; i++) {
+        slm_session_opts o = {.context = contexts[i], .kv_type = i % 2 ? "q8_0" : "f16"};
+        slm_advise_opts ao = {.context = o.context, .kv_type = o.kv_type};
+        slm_mem_stats before, after;
+        slm_advice told = {0};
+        slm_session *s = NULL;
+        slm_err err = {0};
+        assert_int_equal(slm_advise(m, NULL, &ao, &told, &err), 0);
+        assert_int_equal(told.cache, slm_model_kv_bytes(m, o.context, o.kv_type));
+        slm_runtime_memory(rt, &before);
+        assert_int_equal(slm_session_open(&s, m, &o, &err), 0);
+        assert_int_equal(slm_session_sync(s, some, SOME, NULL, &err), 0);
+        assert_int_equal(slm_session_append(s, some, SOME, &err), 0);
+        slm_runtime_memory(rt, &after);
+        double used = (double)(after.bytes - before.bytes);
+        double told_of = (double)(told.cache + told.work), lists = 128 << 10;
+        if (told_of > used || told_of < 0.97 * used - lists)
+            fail_msg("context %d: %.0f bytes, %.0f were told", o.context, used, told_of);
+        slm_session_close(&s);
+    }
+    slm_model_close(&m);
+}
+
+/* Rows of logits beyond those that there was room for at first. */
+static void test_widen(void **state)
+{
+    (void)state;
+    slm_model *m = model_at(rt, GOLDEN "/llama");
+    slm_session *a = session_on(m, &(struct how){.context = 96, .batch = 1});
+    slm_session *b = session_on(m, &(struct how){.context = 96, .batch = 1});
+    slm_err err = {0};
+    int32_t ids[40];
+    for (int i = 0; i < 40; i++)
+        ids[i] = some[i % SOME];
+    slm_step all = {.session = a, .ids = ids, .n = 40, .all = 1};
+    assert_int_equal(slm_session_step(&all, 1, &err), 0);
+    assert_int_equal(slm_session_rows(a), 40);
+    for (int i = 0; i < 40; i++) {
+        assert_int_equal(slm_session_append(b, ids + i, 1, &err), 0);
+        const float *x = slm_session_row(a, i, &err), *y = slm_session_logits(b);
+        assert_true(x && y && !memcmp(x, y, 64 * sizeof *x));
+    }
+    slm_session_close(&a);
+    slm_session_close(&b);
+    slm_model_close(&m);
+}
+
 /* Everything a model does, once: opened, run, saved, restored, learnt from, converted. */
 static int live(slm_runtime *on, const char *path, slm_err *err)
 {
@@ -510,7 +564,8 @@ int main(void)
         cmocka_unit_test(test_share),           cmocka_unit_test(test_step_misuse),
         cmocka_unit_test(test_step_not_finite), cmocka_unit_test(test_damage),
         cmocka_unit_test(test_wrong_file),      cmocka_unit_test(test_no_allocation),
-        cmocka_unit_test(test_starve),
+        cmocka_unit_test(test_starve),          cmocka_unit_test(test_foretold),
+        cmocka_unit_test(test_widen),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
