@@ -6,7 +6,7 @@
 enum { L_FORM }; /* node.i: where a row's form is, slm_emit_form */
 
 #define TILE_ROWS 16 /* low-rank additions go through a tile on the stack */
-#define PIECE 64     /* columns that a thread takes at least */
+#define PIECE 128    /* columns that a thread takes at least: long streams are read faster */
 #define PROMPT_PIECE 128
 #define PANEL 64 /* weight rows that a block of activations meets before the next ones */
 #define ACTS_BYTES                                                                             \
@@ -107,7 +107,7 @@ bool slm_product_take(atomic_int *ticket, const struct slm_pieces *c, int *lo, i
     do {
         if (at >= c->columns)
             return false;
-        n = (c->columns - at) / (2 * c->threads) / c->least * c->least;
+        n = (c->columns - at) * 2 / (3 * c->threads) / c->least * c->least;
         if (n < c->least)
             n = c->least;
     } while (!atomic_compare_exchange_weak_explicit(ticket, &at, at + n, memory_order_relaxed,

@@ -62,8 +62,8 @@ FOLD __m128i sum_of_parts(vi v)
  * types of whole bytes, 64 elements as they come. */
 struct x32 {
     int8_t q[4][64];
-    int32_t fix[2][16];         /* -off * the block's sum, in all dwords of a part */
-    float d[2][16], low[2][16]; /* scale, and scale * -sum */
+    int32_t fix[8];     /* -off * the block's sum */
+    float d[8], low[8]; /* scale, and scale * -sum */
 };
 
 /* What is known of a type while compiling. Picks are of the two vectors that four blocks are
@@ -91,12 +91,9 @@ FOLD void prepare32(struct x32 *o, const uint8_t *x, size_t k, const struct kind
         memcpy(t.whole ? &s->q[i % 8 / 2][i % 2 * 32] : &s->q[2 * part][16 * lane], b.qs, 16);
         memcpy(t.whole ? &s->q[i % 8 / 2][i % 2 * 32 + 16] : &s->q[2 * part + 1][16 * lane],
                b.qs + 16, 16);
-        for (int j = 4 * lane; j < 4 * lane + 4; j++) {
-            if (t.whole || j == 4 * lane)
-                s->fix[part][j] = t.off * b.neg;
-            s->d[part][j] = b.d;
-            s->low[part][j] = b.d * (float)b.neg;
-        }
+        s->fix[i % 8] = t.off * b.neg;
+        s->d[i % 8] = b.d;
+        s->low[i % 8] = b.d * (float)b.neg;
     }
 }
 
@@ -239,7 +236,6 @@ FOLD vi dot32(const struct piece *p, int h, const struct x32 *x, const struct ki
 {
     const vi zero = _mm512_setzero_si512();
     vi y0 = load(x->q[2 * h]), y1 = load(x->q[2 * h + 1]);
-    const vi start = t.off ? load(x->fix[h]) : zero;
     if (t.whole) {
         const int i = 2 * h;
         vi a = _mm512_permutex2var_epi8(p->v[i], load(t.codes[i]), p->v[i + 1]);
@@ -260,7 +256,7 @@ FOLD vi dot32(const struct piece *p, int h, const struct x32 *x, const struct ki
         lo = _mm512_xor_si512(look_up(lo, t.table), bytes(-128));
         hi = _mm512_xor_si512(look_up(hi, t.table), bytes(-128));
     }
-    return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(start, lo, y0), hi, y1);
+    return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(zero, lo, y0), hi, y1);
 }
 
 FOLD __m128 part_of(vf v, int part)
@@ -269,6 +265,13 @@ FOLD __m128 part_of(vf v, int part)
            : part == 1 ? _mm512_extractf32x4_ps(v, 1)
            : part == 2 ? _mm512_extractf32x4_ps(v, 2)
                        : _mm512_extractf32x4_ps(v, 3);
+}
+
+/* Four dwords, each into all of its part. */
+FOLD vf spread(const void *p)
+{
+    const vi to = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+    return _mm512_permutexvar_ps(to, _mm512_castps128_ps512(_mm_loadu_ps(p)));
 }
 
 /* Eight blocks of four rows. */
@@ -283,13 +286,13 @@ FOLD __m128 strip32(__m128 acc, const uint8_t *const *row, size_t at, const stru
     for (int h = 0; h < 2; h++) {
         vi sum = sums_of_4(dot32(&p[0], h, x, t), dot32(&p[1], h, x, t), dot32(&p[2], h, x, t),
                            dot32(&p[3], h, x, t));
-        if (t.whole)
-            sum = _mm512_add_epi32(sum, load(x->fix[h]));
+        if (t.off)
+            sum = _mm512_add_epi32(sum, _mm512_castps_si512(spread(x->fix + 4 * h)));
         vf d = t.exponent ? exponents32(p, h, t.high) : halves32(p, h, t.scales, t);
-        d = _mm512_mul_ps(d, _mm512_loadu_ps(x->d[h]));
+        d = _mm512_mul_ps(d, spread(x->d + 4 * h));
         vf v = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), d), m = v;
         if (t.mins)
-            m = _mm512_mul_ps(halves32(p, h, t.minima, t), _mm512_loadu_ps(x->low[h]));
+            m = _mm512_mul_ps(halves32(p, h, t.minima, t), spread(x->low + 4 * h));
         UNROLL
         for (int b = 0; b < 4; b++) {
             acc = _mm_add_ps(acc, part_of(v, b));
