@@ -388,12 +388,13 @@ KINDS32(ONE32)
 
 /* ---- blocks of 256 ---- */
 
-/* A block of activations, in the order in which weights come, 64 at a time. */
+/* A block of activations, in the order in which weights come, 64 at a time. Small, as x32 is:
+ * it shares the first cache with the weights that stream by. */
 struct x256 {
     int8_t q[4][64];
-    int16_t sums[32];   /* of 16 or of 32, for minima and offsets */
-    int32_t fix[2][16]; /* as in x32, of the eight groups of 32 */
-    float d[16];        /* d[0] */
+    int16_t sums[16]; /* of 16, or the eight of 32 twice: for minima and offsets */
+    float d;
+    int32_t room[7];
 };
 
 /* Where the first and the second half of each 64 come from, and how many of the first 32 stand
@@ -421,17 +422,11 @@ FOLD void prepare256(struct x256 *o, const uint8_t *x, size_t k, enum order orde
         block_q8_K y;
         memcpy(&y, x, sizeof y);
         order256(o->q, y.qs, order);
-        for (int g = 0; g < 8; g++) {
-            int sum = y.bsums[2 * g] + y.bsums[2 * g + 1];
-            for (int i = 0; i < 4; i++) {
-                o->fix[g / 4][g % 4 * 4 + i] = -128 * sum;
-                o->sums[8 * i + g] = (int16_t)(sign * sum);
-            }
-        }
-        for (int g = 0; g < 16 && order != GROUPS; g++)
-            o->sums[g] = (int16_t)(sign * y.bsums[g]);
-        for (int i = 0; i < 16; i++)
-            o->d[i] = y.d;
+        for (int g = 0; g < 16; g++)
+            o->sums[g] = (int16_t)(order == GROUPS || order == PARTS
+                                       ? y.bsums[2 * (g % 8)] + y.bsums[2 * (g % 8) + 1]
+                                       : sign * y.bsums[g]);
+        o->d = y.d;
     }
 }
 
@@ -446,7 +441,7 @@ FOLD __m128 step256(__m128 acc, struct sums256 t, const struct x256 *x, bool min
     __m128 v = _mm_mul_ps(t.d, _mm_cvtepi32_ps(t.s));
     if (mins)
         v = _mm_sub_ps(v, _mm_mul_ps(t.dmin, _mm_cvtepi32_ps(t.m)));
-    return _mm_add_ps(acc, _mm_mul_ps(_mm_loadu_ps(x->d), v));
+    return _mm_add_ps(acc, _mm_mul_ps(_mm_set1_ps(x->d), v));
 }
 
 /* acc + scales * (weights . activations), pairwise; weights are at most 63 */
@@ -537,7 +532,7 @@ FOLD struct sums256 four_q45_k(const uint8_t *const *w, const struct x256 *x, bo
         s[r] = row_q4_k(w[r], sc, scale_picks[r], x, fifth);
     t.s = sum_of_parts(sums_of_4(s[0], s[1], s[2], s[3]));
     vi mins = _mm512_unpackhi_epi8(sc, _mm512_setzero_si512());
-    t.m = sums_of_rows(_mm512_madd_epi16(mins, load(x->sums)));
+    t.m = sums_of_rows(_mm512_madd_epi16(mins, _mm512_broadcast_i32x4(quarter(x->sums))));
     const vi to = _mm512_castsi128_si512(_mm_setr_epi16(0, 8, 16, 24, 1, 9, 17, 25));
     __m256 d = _mm256_cvtph_ps(_mm512_castsi512_si128(_mm512_permutexvar_epi16(to, head)));
     t.d = _mm256_castps256_ps128(d);
@@ -673,6 +668,17 @@ FOLD vi scales_iq4_xs(vi low, vi high, int h)
     return _mm512_sub_epi32(and_or(l, _mm512_set1_epi32(15), t), _mm512_set1_epi32(32));
 }
 
+/* 128 * sum of groups 4 h .. 4 h + 3, in dword 0 of a part each. */
+FOLD vi fix_iq4_xs(const struct x256 *x, int h)
+{
+    int64_t four;
+    memcpy(&four, x->sums + 4 * h, 8);
+    vi v = _mm512_slli_epi32(
+        _mm512_cvtepi16_epi32(_mm256_castsi128_si256(_mm_cvtsi64_si128(four))), 7);
+    const vi to = _mm512_setr_epi32(0, 4, 4, 4, 1, 4, 4, 4, 2, 4, 4, 4, 3, 4, 4, 4);
+    return _mm512_permutexvar_epi32(to, v);
+}
+
 FOLD vi row_iq4_xs(const uint8_t *w, const struct x256 *x)
 {
     uint16_t h;
@@ -688,7 +694,7 @@ FOLD vi row_iq4_xs(const uint8_t *w, const struct x256 *x)
         vi b = _mm512_xor_si512(look_up(high4(v), slm_iq4_values), bytes(-128));
         vi s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), a, load(x->q[2 * i]));
         s = _mm512_dpbusd_epi32(s, b, load(x->q[2 * i + 1]));
-        s = _mm512_mask_add_epi32(s, 0x1111, s, load(x->fix[i]));
+        s = _mm512_sub_epi32(s, fix_iq4_xs(x, i));
         acc = _mm512_add_epi32(acc, _mm512_mullo_epi32(s, scales_iq4_xs(low, high, i)));
     }
     return acc;
