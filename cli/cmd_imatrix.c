@@ -123,6 +123,8 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
                                       "text has nothing to measure");
     int code = slm_cli_runtime(c, err);
     if (!code)
+        code = slm_out_check(a->out, err);
+    if (!code)
         code = slm_imatrix_new(&im, c->rt, err);
     if (!code)
         code = merge(c, a, im, err);

@@ -253,8 +253,12 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
         return slm_cli_fail(err, SLM_E_ARG, "%s: quantised models are GGUF files (.gguf)", out);
     int code = slm_cli_runtime(c, err);
     slm_cli_catch_interrupt();
+    if (!code && out)
+        code = slm_out_check(out, err);
     if (!code)
         code = open_plan(c, a, &q, err);
+    if (!code && out && second)
+        code = slm_quant_room(q, out, err);
     if (!code && !a->dry && second)
         code = use_text(c, a, q, NULL, err);
     if (!code && !a->dry)

@@ -54,6 +54,12 @@ typedef struct slm_mem_stats {
 } slm_mem_stats;
 SLM_API void slm_runtime_memory(const slm_runtime *rt, slm_mem_stats *out);
 
+/* Whether a file may be made at path, to be asked before long work whose result goes there: 0
+ * when nothing is there yet or a plain file, which would be replaced. Errors: SLM_E_IO (a
+ * folder, a device, a pipe: all that is no plain file; no right to write), SLM_E_NOTFOUND (its
+ * folder is not there). Every writer of the library asks so itself. */
+SLM_API int slm_out_check(const char *path, slm_err *err);
+
 /* "0.1.0" */
 SLM_API const char *slm_version(void);
 

@@ -146,6 +146,25 @@ uint64_t slm_path_free_bytes(const char *path)
     return statvfs(dir, &v) ? UINT64_MAX : (uint64_t)v.f_bavail * v.f_frsize;
 }
 
+int slm_out_check(const char *path, slm_err *err)
+{
+    struct stat st;
+    char dir[4096];
+    size_t n = (size_t)(slm_path_base(path) - path);
+    if (!stat(path, &st)) {
+        if (S_ISDIR(st.st_mode))
+            return slm_fail(err, SLM_E_IO, "%s: is a folder, cannot write a file there", path);
+        /* committing would put a file in the place of a device */
+        if (!S_ISREG(st.st_mode))
+            return slm_fail(err, SLM_E_IO, "%s: is no plain file, cannot write over it", path);
+    }
+    if (n + 2 > sizeof dir)
+        return slm_fail(err, SLM_E_IO, "%.60s...: the name is too long", path);
+    memcpy(dir, path, n);
+    memcpy(dir + n, ".", 2);
+    return access(dir, W_OK | X_OK) ? fail_errno(err, path, "cannot create") : 0;
+}
+
 #define OUT_BUF ((size_t)1 << 18)
 
 int slm_out_open(struct slm_out *o, slm_runtime *rt, const char *path, slm_err *err)
@@ -154,8 +173,9 @@ int slm_out_open(struct slm_out *o, slm_runtime *rt, const char *path, slm_err *
     o->rt = rt;
     o->fd = -1;
     size_t n = strlen(path);
-    if (slm_path_is_dir(path))
-        return slm_fail(err, SLM_E_IO, "%s: is a folder, cannot write a file there", path);
+    int rc = slm_out_check(path, err);
+    if (rc)
+        return rc;
     o->path = slm_alloc(rt, SLM_MEM_BASE, n + 1);
     /* until it is named, close removes nothing */
     o->tmp = slm_zalloc(rt, SLM_MEM_BASE, n + 32);
@@ -168,7 +188,7 @@ int slm_out_open(struct slm_out *o, slm_runtime *rt, const char *path, slm_err *
     snprintf(o->tmp, n + 32, "%s.tmp-%ld", path, (long)getpid());
     o->fd = open(o->tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (o->fd < 0) {
-        int rc = fail_errno(err, path, "cannot create");
+        rc = fail_errno(err, path, "cannot create");
         slm_free(rt, o->tmp);
         o->tmp = NULL;
         slm_out_close(o);

@@ -187,7 +187,9 @@ int slm_quant_write(slm_quant *q, const char *path, slm_progress_fn *progress,
 int slm_quant_room(slm_quant *q, const char *path, slm_err *err)
 {
     uint64_t need = 0, room = slm_path_free_bytes(path);
-    int rc = slm_quant_file_bytes(q, &need, err);
+    int rc = slm_out_check(path, err);
+    if (!rc)
+        rc = slm_quant_file_bytes(q, &need, err);
     if (rc || need <= room)
         return rc;
     return slm_fail(err, SLM_E_IO, "%s: needs %llu bytes, and the disk has %llu free", path,

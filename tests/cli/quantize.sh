@@ -17,5 +17,7 @@ $SLM quantize $m --type Q8_0; echo $?
 $SLM quantize tests/golden/llama $TMP/x.gguf --type Q4_K_M --keep attn_v=q4_K; echo $?
 $SLM quantize tests/golden/qwen2 $TMP/y.gguf --type Q5_K_S 2>&1 | tail -n 2; echo $?
 $SLM convert $m $TMP/x.gguf --type q4_K; echo $?
+mkfifo $TMP/pipe.gguf; $SLM quantize $m $TMP/pipe.gguf --type Q4_K_M --target-size 3M --calibration /nowhere; echo $?
+rm $TMP/pipe.gguf; mkdir $TMP/dir.gguf; $SLM imatrix $m -f /nowhere -o $TMP/dir.gguf; echo $?; rmdir $TMP/dir.gguf
 (trap '' XFSZ; ulimit -f 1000; $SLM quantize $m $TMP/z.gguf --type Q8_0; echo $?) # as a full disk
 ls $TMP

@@ -178,6 +178,18 @@ static void test_out(void **state)
     assert_int_equal(slm_map_open(&m, "/nowhere/at all", &err), SLM_E_NOTFOUND);
     assert_int_not_equal(slm_out_open(&o, rt, "/nowhere/at all", &err), 0);
     slm_out_close(&o);
+    assert_int_equal(slm_out_check(path, &err), 0);
+    assert_int_equal(slm_out_check("/nowhere/at all", &err), SLM_E_NOTFOUND);
+    assert_int_equal(slm_out_open(&o, rt, dir, &err), SLM_E_IO);
+    slm_out_close(&o);
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0); /* nor what a rename would do away with */
+    assert_int_equal(slm_out_open(&o, rt, path, &err), SLM_E_IO);
+    assert_non_null(strstr(err.msg, "no plain file"));
+    slm_out_close(&o);
+    unlink(path);
+    assert_int_equal(symlink("/dev/null", path), 0);
+    assert_int_equal(slm_out_check(path, &err), SLM_E_IO);
     unlink(path);
     assert_int_equal(rmdir(dir), 0);
 }
