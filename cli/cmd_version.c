@@ -40,6 +40,7 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
         slm_js_kstr(&j, NULL, slm_runtime_cpu_level_at(c->rt, i));
     slm_js_close(&j, ']');
     slm_js_kint(&j, "threads", slm_runtime_threads(c->rt));
+    slm_js_kstr(&j, "threads_how", slm_runtime_threads_how(c->rt));
     slm_js_close(&j, '}');
     return 0;
 }

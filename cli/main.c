@@ -24,7 +24,7 @@ const struct slm_cli_command *const slm_cli_commands[] = {
 #define F(field) offsetof(struct slm_cli_common, field)
 const struct slm_cli_opt slm_cli_common_opts[] = {
     SLM_CLI_INT('t', "threads", F(threads), "N", 1, 1024,
-                "threads (default: the machine's cores)"),
+                "threads (default: one for each core that may be used)"),
     SLM_CLI_VALUE(OPT_TEXT, 0, "cpu", F(cpu), "LEVEL",
                   "highest CPU level to use: generic, avx2, avx512 ... (default: $SLM_CPU, "
                   "else the best)"),
@@ -123,7 +123,10 @@ int slm_cli_runtime(struct slm_cli *c, slm_err *err)
     o.cpu = c->common->cpu ? c->common->cpu : getenv("SLM_CPU");
     o.log = on_log;
     o.log_arg = c;
-    return slm_runtime_open(&c->rt, &o, err);
+    int code = slm_runtime_open(&c->rt, &o, err);
+    if (!code)
+        slm_cli_tell(c, "%s", slm_runtime_threads_how(c->rt));
+    return code;
 }
 
 /* How many words "MODEL [PROMPT]" asks for at least and at most (-1: any number). */

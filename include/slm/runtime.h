@@ -20,7 +20,7 @@ enum slm_log_level { SLM_LOG_ERROR, SLM_LOG_WARN, SLM_LOG_INFO, SLM_LOG_DEBUG };
 typedef void slm_log_fn(void *arg, int level, const char *line);
 
 typedef struct slm_runtime_opts {
-    int threads; /* 0: as many as the machine has cores */
+    int threads; /* 0: one a core that is allowed, granted and strong enough */
     const char
         *cpu; /* highest CPU level to use ("generic", "avx2" ...), NULL: $SLM_CPU or the best */
     slm_log_fn *log; /* NULL: silent */
@@ -37,6 +37,8 @@ SLM_API int slm_runtime_open(slm_runtime **out, const slm_runtime_opts *o, slm_e
 SLM_API void slm_runtime_close(slm_runtime **rt);
 
 SLM_API int slm_runtime_threads(const slm_runtime *rt);
+/* How that number came about, for people: "2 threads: 2 cores, quota none". The runtime's. */
+SLM_API const char *slm_runtime_threads_how(const slm_runtime *rt);
 /* Name of the CPU level in use ("avx512bf16") and the CPU's own name. */
 SLM_API const char *slm_runtime_cpu_level(const slm_runtime *rt);
 SLM_API const char *slm_runtime_cpu_name(const slm_runtime *rt);

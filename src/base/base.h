@@ -21,6 +21,7 @@
 #include "base/utf8.h"
 #include "base/rng.h"
 #include "base/clock.h"
+#include "base/cores.h"
 #include "base/thread.h"
 
 #endif

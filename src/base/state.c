@@ -1,6 +1,7 @@
 /* The runtime's base half: heap counters, log, CPU facts and the thread pool. */
 #include "base/base.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void slm_runtime_opts_init(slm_runtime_opts *o) { memset(o, 0, sizeof *o); }
@@ -17,7 +18,18 @@ int slm_state_init(struct slm_runtime *rt, const slm_runtime_opts *o, slm_err *e
         return rc;
     if (o->threads < 0 || o->threads > 1024)
         return slm_fail(err, SLM_E_ARG, "threads: %d is not between 0 and 1024", o->threads);
-    return slm_pool_new(&rt->pool, rt, o->threads ? o->threads : rt->cpu.cores, err);
+    struct slm_core_choice found;
+    rc = slm_cores_find(&found, rt, err);
+    if (rc)
+        return rc;
+    if (o->threads && o->threads != found.threads)
+        snprintf(rt->threads_how, sizeof rt->threads_how, "%d thread%s: asked for; else %s",
+                 o->threads, o->threads == 1 ? "" : "s", found.how);
+    else
+        snprintf(rt->threads_how, sizeof rt->threads_how, "%s", found.how);
+    if (o->threads)
+        found.threads = o->threads;
+    return slm_pool_new(&rt->pool, rt, found.threads, err);
 }
 
 void slm_state_release(struct slm_runtime *rt)

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "slm/runtime.h"
+#include "base/cores.h"
 #include "base/cpu.h"
 
 struct slm_pool;
@@ -40,6 +41,7 @@ struct slm_runtime {
     void *log_arg;
     pthread_mutex_t log_lock;
     struct slm_cpu cpu;
+    char threads_how[160]; /* how the number of threads came about, in words */
     struct slm_pool *pool;
     struct slm_kern *kern; /* kernels/kernels.h */
 };

@@ -52,6 +52,8 @@ void slm_runtime_close(slm_runtime **rt)
 
 int slm_runtime_threads(const slm_runtime *rt) { return slm_pool_threads(rt->pool); }
 
+const char *slm_runtime_threads_how(const slm_runtime *rt) { return rt->threads_how; }
+
 const char *slm_runtime_cpu_level(const slm_runtime *rt)
 {
     return slm_cpu_level_name(rt->cpu.top);
