@@ -141,6 +141,7 @@ static void put_advice(struct slm_cli_json *j, const char *type, const slm_advic
     slm_js_kint(j, "weights_bytes", (int64_t)x->weights);
     slm_js_kint(j, "cache_bytes", (int64_t)x->cache);
     slm_js_kint(j, "work_bytes", (int64_t)x->work);
+    slm_js_kint(j, "text_bytes", (int64_t)x->text);
     slm_js_kint(j, "memory_bytes", (int64_t)x->total);
     slm_js_kreal(j, "decode_tok_s", x->decode_tok_s);
     slm_js_kreal(j, "prompt_tok_s", x->prompt_tok_s);
@@ -188,7 +189,7 @@ static int look(struct slm_cli *c, struct advise *v, slm_model **shell, slm_err 
     slm_model_opts mo;
     struct slm_cli_model_args ma = {.model = v->a->model};
     slm_model_opts_init(&mo);
-    mo.no_tokenizer = 1;
+    mo.allow_no_tokenizer = 1;
     int code = slm_cli_model_open(c, &m, &ma, &mo, true, err);
     if (code)
         return code;

@@ -73,7 +73,7 @@ static int write_tensor(struct slm_cli *c, const struct args *a, const char *pat
 struct view {
     struct slm_cli *c;
     const struct args *a;
-    slm_file *file;   /* either may be missing */
+    slm_file *file; /* either may be missing */
     slm_model *model;
     slm_model_info info;
 };
@@ -125,12 +125,21 @@ static int view_context(const struct view *v)
     return v->info.context > 0 && v->info.context < 4096 ? v->info.context : 4096;
 }
 
+/* As slm advise counts it. */
+static int memory(const struct view *v, slm_advice *out)
+{
+    slm_advise_opts o = {.context = view_context(v), .kv_type = v->a->kv_type};
+    return slm_advise(v->model, NULL, &o, out, NULL);
+}
+
 static void json_model(struct slm_cli_json *j, const struct view *v)
 {
     const slm_model_info *i = &v->info;
     const char *origin = NULL, *kv = v->a->kv_type ? v->a->kv_type : "f16";
     const slm_tokenizer *t = slm_model_tokenizer(v->model);
-    const struct { const char *key; int64_t n;
+    const struct {
+        const char *key;
+        int64_t n;
     } n[] = {{"layers", i->layers},
              {"width", i->width},
              {"heads", i->heads},
@@ -157,13 +166,16 @@ static void json_model(struct slm_cli_json *j, const struct view *v)
     slm_js_kstr(j, "tokenizer", t ? slm_tokenizer_kind(t) : NULL);
     slm_js_kstr(j, "template_origin", slm_model_template(v->model, &origin) ? origin : NULL);
     slm_js_close(j, '}');
+    slm_advice m;
+    bool told = !memory(v, &m);
     slm_js_key(j, "memory");
     slm_js_open(j, '{');
     slm_js_kint(j, "context", view_context(v));
     slm_js_kstr(j, "cache_type", kv);
     slm_js_kint(j, "weights", (int64_t)i->bytes);
-    slm_js_kint(j, "cache", slm_model_kv_bytes(v->model, view_context(v), kv));
-    slm_js_kint(j, "work", slm_model_work_bytes(v->model, 512));
+    slm_js_kint(j, "cache", told ? (int64_t)m.cache : -1);
+    slm_js_kint(j, "work", told ? (int64_t)m.work : -1);
+    slm_js_kint(j, "total", told ? (int64_t)m.total : -1);
     slm_js_close(j, '}');
     slm_js_kstr(j, "template", slm_model_template_source(v->model));
 }
@@ -207,15 +219,14 @@ static void text_model(const struct view *v)
         printf("window      %d\n", i->window);
     printf("tokenizer   %s\n", t ? slm_tokenizer_kind(t) : "none");
     printf("template    %s%s\n", tpl ? "" : "none: ", origin ? origin : "");
-    double w = (double)i->bytes,
-           kvb = (double)slm_model_kv_bytes(v->model, view_context(v), kv);
-    double act = (double)slm_model_work_bytes(v->model, 512);
-    if (kvb < 0)
+    slm_advice m;
+    if (memory(v, &m))
         printf("memory      a cache of type %s is not possible for this model\n", kv);
     else
         printf("memory      %s for %d positions: weights %s, cache %s (%s), work %s\n",
-               slm_cli_size(a, w + kvb + act), view_context(v), slm_cli_size(b, w),
-               slm_cli_size(c, kvb), kv, slm_cli_size(d, act));
+               slm_cli_size(a, (double)m.total), view_context(v),
+               slm_cli_size(b, (double)m.weights), slm_cli_size(c, (double)m.cache), kv,
+               slm_cli_size(d, (double)m.work));
 }
 
 static int text_metadata(const slm_file *f, size_t most, slm_err *err)

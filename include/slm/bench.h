@@ -74,7 +74,8 @@ typedef struct slm_advise_opts {
 } slm_advise_opts;
 typedef struct slm_advice {
     uint64_t weights, active;          /* bytes of weights in all; that a token reads */
-    uint64_t cache, work, total;       /* bytes; total: resident memory of the whole process */
+    uint64_t cache, work, text, total; /* bytes; text: tokenizer and template, when opened with
+                                          the model; total: resident memory of the process */
     double bits;                       /* a weight */
     double decode_tok_s, prompt_tok_s; /* ceilings; decoding with half the context filled */
     double loss; /* mean divergence in nats a token of the bundled model; NAN: not known */

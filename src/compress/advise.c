@@ -1,6 +1,6 @@
 /* Advice before anything is loaded: what a model takes in each type, and how fast the ceilings
- * of this machine let it be. Memory is counted as opening it counts: weights, cache and work;
- * the rest of a process is a few megabytes. */
+ * of this machine let it be. Memory is counted as opening it counts: weights, cache, work and
+ * tokenizer; the rest of a process is a few megabytes. */
 #include <math.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 #include "compress/shape.h"
 #include "slm/bench.h"
 
-#define PROCESS_BYTES ((uint64_t)8 << 20) /* program, threads, tables */
+#define PROCESS_BYTES ((uint64_t)7 << 20) /* program, threads, tables */
 
 /* Mean divergence (nats a token) of the bundled model in each type from itself in float32,
  * without an importance matrix, on text of its own (slm perplexity --exact --kld, 256 a piece).
@@ -84,7 +84,8 @@ int slm_advise(slm_model *m, const char *type, const slm_advise_opts *o, slm_adv
                         m->name, kv, o->context);
     out->cache = (uint64_t)cache;
     out->work = (uint64_t)work;
-    out->total = out->weights + out->cache + out->work + PROCESS_BYTES;
+    out->text = m->text_bytes;
+    out->total = out->weights + out->cache + out->work + out->text + PROCESS_BYTES;
     out->fits = !o->ram || out->total <= o->ram;
     out->loss = type ? (double)loss_of(type) : (double)NAN;
     if (o->read_gbs > 0)
@@ -107,5 +108,8 @@ int slm_model_empty(slm_model **out, const slm_model *m, slm_err *err)
     hp.qkv_bias = m->layer[0].w[SLM_W_Q_B] != NULL;
     hp.o_bias = m->layer[0].w[SLM_W_O_B] != NULL;
     hp.mlp_bias = m->layer[0].w[SLM_W_UP_B] != NULL;
-    return slm_model_shell(out, m->rt, &hp, m->hp.max_window, m->name, err);
+    int rc = slm_model_shell(out, m->rt, &hp, m->hp.max_window, m->name, err);
+    if (!rc)
+        (*out)->text_bytes = m->text_bytes;
+    return rc;
 }

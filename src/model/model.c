@@ -76,8 +76,12 @@ static int finish(slm_model **out, slm_model *m, int rc, const slm_model_opts *o
         rc = slm_model_bind(m, err);
     if (!rc)
         rc = describe(m, err);
+    slm_mem_stats before, after;
+    slm_runtime_memory(m->rt, &before);
     if (!rc)
         rc = slm_model_attach(m, o ? o : &none, err);
+    slm_runtime_memory(m->rt, &after);
+    m->text_bytes = after.bytes > before.bytes ? after.bytes - before.bytes : 0;
     if (rc)
         slm_model_close(&m);
     else

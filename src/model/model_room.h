@@ -28,6 +28,7 @@ struct slm_model {
     int *row_layer;                  /* (n_weights) */
     int n_weights;
     uint64_t params, bytes;
+    uint64_t text_bytes; /* heap of tokenizer and template */
     char *name, *types;
     slm_tokenizer *tok;
     slm_template *tmpl;
