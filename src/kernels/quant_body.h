@@ -174,8 +174,9 @@ static void f32_to_q8_s(void *out, const float *in, size_t n)
             slm_from_f32_generic(SLM_Q8_S)(p, in, 32);
             continue;
         }
-        block_q8_s b = {.d = top / 127};
-        round_to_i8(b.qs, in, 1.0f / b.d);
+        float d = top / 127;
+        block_q8_s b = {.d = slm_f16_to_f32(slm_f32_to_f16(d))};
+        round_to_i8(b.qs, in, 1.0f / d);
         for (int i = 0; i < 32; i++)
             b.neg -= b.qs[i];
         memcpy(p, &b, sizeof b);

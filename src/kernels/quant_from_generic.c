@@ -144,7 +144,8 @@ static void block_from_q8_1(block_q8_1 *b, const float *x)
 
 static void block_from_q8_s(block_q8_s *b, const float *x)
 {
-    float id = inverse(b->d = fabsf(extreme(x, 32)) / 127);
+    float d = fabsf(extreme(x, 32)) / 127, id = inverse(d);
+    b->d = slm_f16_to_f32(slm_f32_to_f16(d)); /* as q8_0: the numbers that others give */
     for (int j = 0; j < 32; j++) {
         b->qs[j] = round8(x[j] * id);
         b->neg -= b->qs[j];
