@@ -305,16 +305,7 @@ FOLD void get_quant(float *out, const uint8_t *part, size_t n, size_t width, enu
 static inline vf exp_down(vf x)
 {
     const vf lo = vf_set1(-86.9f);
-    vf c = vf_max(lo, x), n = vf_round(vf_mul(c, vf_set1(1.44269504088896341f)));
-    vf r = vf_fnma(n, vf_set1(0.693359375f), c);
-    r = vf_fnma(n, vf_set1(-2.12194440e-4f), r);
-    vf p = vf_set1(1.9875691500e-4f);
-    p = vf_fma(p, r, vf_set1(1.3981999507e-3f));
-    p = vf_fma(p, r, vf_set1(8.3334519073e-3f));
-    p = vf_fma(p, r, vf_set1(4.1665795894e-2f));
-    p = vf_fma(p, r, vf_set1(1.6666665459e-1f));
-    p = vf_fma(p, r, vf_set1(5.0000001201e-1f));
-    p = vf_add(vf_fma(p, vf_mul(r, r), r), vf_set1(1.0f));
+    vf n, p = exp_reduced(vf_max(lo, x), &n);
     return vf_if_less(x, lo, vf_zero(), vf_mul(p, vf_pow2(n)));
 }
 

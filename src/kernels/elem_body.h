@@ -2,19 +2,25 @@
  * Waite's reduction with the polynomial of Cephes (Moshier), about 1 unit in the last place;
  * results below 2^-125 are 0. */
 
-static inline vf vf_exp(vf x)
+/* exp(c) / 2^n of c in [-87, 89], and n */
+static inline vf exp_reduced(vf c, vf *n)
 {
-    const vf lo = vf_set1(-86.9f), hi = vf_set1(88.72f);
-    vf c = vf_max(lo, vf_min(hi, x)), n = vf_round(vf_mul(c, vf_set1(1.44269504088896341f)));
-    vf r = vf_fnma(n, vf_set1(0.693359375f), c);
-    r = vf_fnma(n, vf_set1(-2.12194440e-4f), r);
+    *n = vf_round(vf_mul(c, vf_set1(1.44269504088896341f)));
+    vf r = vf_fnma(*n, vf_set1(0.693359375f), c);
+    r = vf_fnma(*n, vf_set1(-2.12194440e-4f), r);
     vf p = vf_set1(1.9875691500e-4f);
     p = vf_fma(p, r, vf_set1(1.3981999507e-3f));
     p = vf_fma(p, r, vf_set1(8.3334519073e-3f));
     p = vf_fma(p, r, vf_set1(4.1665795894e-2f));
     p = vf_fma(p, r, vf_set1(1.6666665459e-1f));
     p = vf_fma(p, r, vf_set1(5.0000001201e-1f));
-    p = vf_add(vf_fma(p, vf_mul(r, r), r), vf_set1(1.0f));
+    return vf_add(vf_fma(p, vf_mul(r, r), r), vf_set1(1.0f));
+}
+
+static inline vf vf_exp(vf x)
+{
+    const vf lo = vf_set1(-86.9f), hi = vf_set1(88.72f);
+    vf n, p = exp_reduced(vf_max(lo, vf_min(hi, x)), &n);
     /* n may be 128: half the power, twice */
     p = vf_mul(vf_mul(p, vf_set1(2.0f)), vf_pow2(vf_sub(n, vf_set1(1.0f))));
     return vf_if_less(hi, x, vf_set1(__builtin_inff()), vf_if_less(x, lo, vf_zero(), p));

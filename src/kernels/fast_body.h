@@ -28,8 +28,7 @@ struct panel {
 /* What a type is: block sizes of weights and activations, and how its sums are put together. */
 struct fast_type {
     size_t bytes, xbytes;
-    int off; /* weights are unpacked this much too large; of 32-blocks, 2^shift */
-    int shift;
+    int off; /* weights are unpacked this much too large; of 32-blocks, a power of two */
     bool big, mins, pairs;
 };
 
@@ -86,7 +85,7 @@ FOLD struct x_part x_part_at(const uint8_t *x, const struct fast_type *t, bool m
     vi neg = vi_bcast(x + 4);
     h.d = vf_set1(d);
     h.low = mins ? vf_mul(h.d, vi_float(neg)) : h.d;
-    h.start = WOFF && !mins ? vi_shift(neg, t->shift) : vi_zero();
+    h.start = WOFF && !mins ? vi_shift(neg, __builtin_ctz((unsigned)t->off)) : vi_zero();
     return h;
 }
 
@@ -544,13 +543,13 @@ static void fast_run(const struct fast_call *c, const struct fast_type *t,
 
 /* type, unpack, block, group; how much too large the weights are unpacked, minima */
 #define FAST_TYPES(X)                                                                          \
-    X(Q4_0, un_q4_0, block_q4_0, 32, .off = 8, .shift = 3)                                     \
+    X(Q4_0, un_q4_0, block_q4_0, 32, .off = 8)                                                 \
     X(Q4_1, un_q4_1, block_q4_1, mins, .off = 0)                                               \
-    X(Q5_0, un_q5_0, block_q5_0, 32, .off = 16, .shift = 4)                                    \
+    X(Q5_0, un_q5_0, block_q5_0, 32, .off = 16)                                                \
     X(Q5_1, un_q5_1, block_q5_1, mins, .off = 0)                                               \
-    X(Q8_0, un_q8_0, block_q8_0, 32, .off = 128, .shift = 7)                                   \
-    X(IQ4_NL, un_iq4_nl, block_iq4_nl, 32, .off = 128, .shift = 7)                             \
-    X(MXFP4, un_mxfp4, block_mxfp4, 32, .off = 128, .shift = 7)                                \
+    X(Q8_0, un_q8_0, block_q8_0, 32, .off = 128)                                               \
+    X(IQ4_NL, un_iq4_nl, block_iq4_nl, 32, .off = 128)                                         \
+    X(MXFP4, un_mxfp4, block_mxfp4, 32, .off = 128)                                            \
     X(Q2_K, un_q2_k, block_q2_K, pairs, .mins = true)                                          \
     X(Q3_K, un_q3_k, block_q3_K, pairs, .off = 4)                                              \
     X(Q4_K, un_q4_k, block_q4_K, big, .mins = true)                                            \
