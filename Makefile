@@ -14,7 +14,7 @@ SHARE   := $(PREFIX)/share
 ARCH    := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 comma   := ,
 
-ROOMS := base kernels format text pyval vocab template graph model generate eval compress
+ROOMS := base kernels format text pyval eval runs vocab template graph model data corpus lexicon adapter generate train compress
 SRC   := $(foreach r,$(ROOMS),$(wildcard src/$(r)/*.c))
 CLI   := $(wildcard cli/*.c)
 MODEL := models/storyteller.gguf
