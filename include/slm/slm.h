@@ -7,6 +7,7 @@
 #include "slm/tokenizer.h"
 #include "slm/template.h"
 #include "slm/model.h"
+#include "slm/adapter.h"
 #include "slm/session.h"
 #include "slm/compress.h"
 #include "slm/bench.h"

@@ -6,6 +6,7 @@
 #include "model/hparams.h"
 #include "model/slots.h"
 #include "model/source.h"
+#include "slm/adapter.h"
 #include "slm/model.h"
 #include "slm/session.h"
 
@@ -37,6 +38,42 @@ struct slm_model {
     int32_t *eog; /* end of generation, beyond the tokenizer's own set */
     int n_eog;
     slm_model_defaults defaults;
+};
+
+/* ---- adapters: read, made and written by the adapter room, emitted by block.c ---- */
+
+/* A low-rank addition to some rows of one weight: scale * *factor * b a. All its weights are
+ * float32, may be written to (training), and have ids from the model's n_weights on. */
+struct slm_adapter_part {
+    int weight;     /* the model's, by id */
+    bool embed;     /* to the rows that the embedding looks up: a (r, V), b (D, r). Else to y = W x:
+                       a (r, in), b (rows, r), which on a tied embedding means the output */
+    int row0, rows; /* of the weight, in the model's own order */
+    struct slm_weight a, b; /* as many parts as the weight has (experts) */
+    struct slm_weight m;    /* (1, rows) DoRA's magnitude; m.part NULL: none */
+    float scale, dropout;
+    const float *factor; /* what the user asks of the adapter that the part came with */
+    const char *module;  /* "model.layers.0.self_attn.q_proj", for messages */
+};
+
+/* A weight that is replaced as a whole: modules_to_save. Rows, columns and kind as the model's.
+ */
+struct slm_adapter_whole {
+    int weight;
+    bool embed, head; /* of a tied embedding: which of its two uses; both where it has one */
+    struct slm_weight w;
+};
+
+struct slm_adapter {
+    const slm_model *m;
+    struct slm_arena arena;
+    struct slm_adapter_part *part; /* by embed, weight, row0 */
+    struct slm_adapter_whole *whole;
+    int n_parts, n_whole, n_weights; /* n_weights: a, b, m and whole, of ids without gaps */
+    const int *first; /* (m->n_weights + 1) parts of weight i that are no embed's are first[i]
+                         to first[i + 1] - 1 */
+    float factor;     /* set by slm_adapter_scale */
+    struct slm_adapter_file *file; /* what it was read from or is written as: adapter room */
 };
 
 /* Claims every tensor of m->src for a slot (bind.c). */
