@@ -33,6 +33,9 @@ struct slm_cli_command {
     size_t size;            /* of the struct that opts fills */
     void (*defaults)(void *opts); /* NULL: zeros */
     int model;              /* first word is MODEL, which -m may give instead */
+    /* A family of commands: its members, ended by NULL, each with its whole name ("data
+     * check"); such a row has no run, args, opts and size of its own. */
+    const struct slm_cli_command *const *sub;
 };
 
 /* The table, ended by NULL; and a command by name, or NULL. */
@@ -40,6 +43,13 @@ extern const struct slm_cli_command *const slm_cli_commands[];
 const struct slm_cli_command *slm_cli_command_find(const char *name);
 /* The nearest command's name, NULL when none is near. */
 const char *slm_cli_command_near(const char *name);
+/* The same among a family's members, by the word behind the family's ("check"). */
+const struct slm_cli_command *slm_cli_member_find(const struct slm_cli_command *family,
+                                                  const char *word);
+const char *slm_cli_member_near(const struct slm_cli_command *family, const char *word);
+/* Calls fn for every command in the table's order, a family before its members. */
+typedef void slm_cli_command_fn(void *arg, const struct slm_cli_command *cmd);
+void slm_cli_commands_each(slm_cli_command_fn *fn, void *arg);
 
 /* Fills err; what comes from outside is shown with '?' for control characters. Returns code. */
 int slm_cli_fail(slm_err *err, int code, const char *fmt, ...)

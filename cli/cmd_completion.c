@@ -28,22 +28,52 @@ static void bash_choice(void *arg, const struct slm_cli_opt *o, const char *head
                slm_cli_name_len(o->name), o->name, o->choices);
 }
 
+/* Names of a table's commands behind their first `skip` bytes. */
+static void words(const struct slm_cli_command *const *table, size_t skip)
+{
+    for (const struct slm_cli_command *const *c = table; *c; c++)
+        printf("%s%s", c == table ? "" : " ", (*c)->name + skip);
+}
+
+static void bash_options(const struct slm_cli_command *cmd)
+{
+    printf("        case \"$prev\" in\n");
+    slm_cli_rows(cmd->opts, NULL, bash_choice, NULL);
+    printf(
+        "        esac\n        case \"$cur\" in\n            -*) COMPREPLY=($(compgen -W \"");
+    slm_cli_rows(cmd->opts, NULL, bash_word, NULL);
+    printf("\" -- \"$cur\")); return ;;\n        esac ;;\n");
+}
+
+static void bash_family(const struct slm_cli_command *cmd)
+{
+    size_t skip = strlen(cmd->name) + 1;
+    printf(
+        "        if [ \"$COMP_CWORD\" -eq 2 ]; then\n            COMPREPLY=($(compgen -W \"");
+    words(cmd->sub, skip);
+    printf("\" -- \"$cur\"))\n            return\n        fi\n"
+           "        case \"${COMP_WORDS[2]}\" in\n");
+    for (const struct slm_cli_command *const *m = cmd->sub; *m; m++) {
+        printf("        %s)\n", (*m)->name + skip);
+        bash_options(*m);
+    }
+    printf("        esac ;;\n");
+}
+
 static void bash(void)
 {
     printf("# bash completion of slm: eval \"$(slm completion bash)\"\n_slm() {\n"
            "    local cur=\"${COMP_WORDS[COMP_CWORD]}\" prev=\"${COMP_WORDS[COMP_CWORD-1]}\"\n "
            "   COMPREPLY=()\n"
            "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        COMPREPLY=($(compgen -W \"");
-    for (const struct slm_cli_command *const *c = slm_cli_commands; *c; c++)
-        printf("%s%s", c == slm_cli_commands ? "" : " ", (*c)->name);
+    words(slm_cli_commands, 0);
     printf("\" -- \"$cur\"))\n        return\n    fi\n    case \"${COMP_WORDS[1]}\" in\n");
     for (const struct slm_cli_command *const *c = slm_cli_commands; *c; c++) {
-        printf("    %s)\n        case \"$prev\" in\n", (*c)->name);
-        slm_cli_rows((*c)->opts, NULL, bash_choice, NULL);
-        printf("        esac\n        case \"$cur\" in\n            -*) COMPREPLY=($(compgen "
-               "-W \"");
-        slm_cli_rows((*c)->opts, NULL, bash_word, NULL);
-        printf("\" -- \"$cur\")); return ;;\n        esac ;;\n");
+        printf("    %s)\n", (*c)->name);
+        if ((*c)->sub)
+            bash_family(*c);
+        else
+            bash_options(*c);
     }
     printf("    esac\n    COMPREPLY=($(compgen -f -- \"$cur\"))\n}\ncomplete -o filenames -F "
            "_slm slm\n");
@@ -76,31 +106,62 @@ static void zsh_row(void *arg, const struct slm_cli_opt *o, const char *heading)
     printf("'");
 }
 
+static void zsh_names(const struct slm_cli_command *const *table, size_t skip)
+{
+    printf("        local -a commands=(\n");
+    for (const struct slm_cli_command *const *c = table; *c; c++) {
+        printf("            '%s:", (*c)->name + skip);
+        plain_help((*c)->summary, 0);
+        printf("'\n");
+    }
+    printf("        )\n        _describe command commands\n        return\n    fi\n");
+}
+
+static void zsh_options(const struct slm_cli_command *cmd, size_t skip)
+{
+    printf("    %s)\n        _arguments", cmd->name + skip);
+    slm_cli_rows(cmd->opts, NULL, zsh_row, NULL);
+    printf(" \\\n            '*:file:_files' ;;\n");
+}
+
 static void zsh(void)
 {
     printf(
         "#compdef slm\n# zsh completion of slm: slm completion zsh > ~/.zfunc/_slm\n_slm() {\n"
-        "    if (( CURRENT == 2 )); then\n        local -a commands=(\n");
+        "    if (( CURRENT == 2 )); then\n");
+    zsh_names(slm_cli_commands, 0);
+    printf("    case $words[2] in\n");
     for (const struct slm_cli_command *const *c = slm_cli_commands; *c; c++) {
-        printf("            '%s:", (*c)->name);
-        plain_help((*c)->summary, 0);
-        printf("'\n");
-    }
-    printf("        )\n        _describe command commands\n        return\n    fi\n    case "
-           "$words[2] in\n");
-    for (const struct slm_cli_command *const *c = slm_cli_commands; *c; c++) {
-        printf("    %s)\n        _arguments", (*c)->name);
-        slm_cli_rows((*c)->opts, NULL, zsh_row, NULL);
-        printf(" \\\n            '*:file:_files' ;;\n");
+        size_t skip = strlen((*c)->name) + 1;
+        if (!(*c)->sub) {
+            zsh_options(*c, 0);
+            continue;
+        }
+        printf("    %s)\n    if (( CURRENT == 3 )); then\n", (*c)->name);
+        zsh_names((*c)->sub, skip);
+        printf("    case $words[3] in\n");
+        for (const struct slm_cli_command *const *m = (*c)->sub; *m; m++)
+            zsh_options(*m, skip);
+        printf("    esac ;;\n");
     }
     printf("    esac\n}\n_slm \"$@\"\n");
+}
+
+/* What fish asks before it offers an option or a member: the words seen so far. */
+static void fish_seen(const struct slm_cli_command *cmd)
+{
+    size_t n = strcspn(cmd->name, " ");
+    printf("__fish_seen_subcommand_from %.*s", (int)n, cmd->name);
+    if (cmd->name[n])
+        printf("; and __fish_seen_subcommand_from %s", cmd->name + n + 1);
 }
 
 static void fish_row(void *arg, const struct slm_cli_opt *o, const char *heading)
 {
     (void)heading;
-    printf("complete -c slm -n '__fish_seen_subcommand_from %s' -l %.*s", (const char *)arg,
-           slm_cli_name_len(o->name), o->name);
+    printf("complete -c slm -n '");
+    fish_seen(arg);
+    printf("' -l %.*s", slm_cli_name_len(o->name), o->name);
     if (o->letter)
         printf(" -s %c", o->letter);
     if (o->choices)
@@ -112,6 +173,23 @@ static void fish_row(void *arg, const struct slm_cli_opt *o, const char *heading
     printf("'\n");
 }
 
+static void fish_command(const struct slm_cli_command *cmd)
+{
+    union {
+        const struct slm_cli_command *in;
+        void *out;
+    } arg = {cmd};
+    slm_cli_rows(cmd->opts, NULL, fish_row, arg.out);
+    for (const struct slm_cli_command *const *m = cmd->sub; m && *m; m++) {
+        printf("complete -c slm -f -n '");
+        fish_seen(cmd);
+        printf("' -a %s -d '", (*m)->name + strlen(cmd->name) + 1);
+        plain_help((*m)->summary, ';');
+        printf("'\n");
+        fish_command(*m);
+    }
+}
+
 static void fish(void)
 {
     printf("# fish completion of slm: slm completion fish > "
@@ -121,10 +199,8 @@ static void fish(void)
         plain_help((*c)->summary, 0);
         printf("'\n");
     }
-    for (const struct slm_cli_command *const *c = slm_cli_commands; *c; c++) {
-        union { const char *in; void *out; } name = {(*c)->name};
-        slm_cli_rows((*c)->opts, NULL, fish_row, name.out);
-    }
+    for (const struct slm_cli_command *const *c = slm_cli_commands; *c; c++)
+        fish_command(*c);
 }
 
 static int run(struct slm_cli *c, void *p, slm_err *err)

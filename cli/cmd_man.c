@@ -90,11 +90,47 @@ static void put_exits(FILE *f)
                 slm_status_words(codes[i]));
 }
 
+/* "slm-data-check" of "data check". */
+static const char *page_name(char name[64], const struct slm_cli_command *cmd)
+{
+    snprintf(name, 64, "slm-%s", cmd->name);
+    for (char *s = name; *s; s++)
+        if (*s == ' ')
+            *s = '-';
+    return name;
+}
+
+static void list_row(FILE *f, const struct slm_cli_command *cmd)
+{
+    char name[64];
+    fputs(".TP\n\\fB", f);
+    roffs(f, page_name(name, cmd));
+    fputs("\\fR(1)\n", f);
+    roffs(f, cmd->summary);
+    fputc('\n', f);
+}
+
+static void family_page(FILE *f, const struct slm_cli_command *cmd)
+{
+    char name[64];
+    page_name(name, cmd);
+    head(f, name, name, cmd->summary);
+    fprintf(f,
+            ".SH SYNOPSIS\n\\fBslm %s\\fR \\fICOMMAND\\fR [\\fIOPTIONS\\fR] ...\n.SH "
+            "DESCRIPTION\n",
+            cmd->name);
+    roffs(f, cmd->about);
+    fputs("\n.SH COMMANDS\n", f);
+    for (const struct slm_cli_command *const *m = cmd->sub; *m; m++)
+        list_row(f, *m);
+    fputs(".SH SEE ALSO\n\\fBslm\\fR(1)\n", f);
+}
+
 static void command_page(FILE *f, const struct slm_cli_command *cmd)
 {
     char name[64];
     struct page p = {.f = f};
-    snprintf(name, sizeof name, "slm-%s", cmd->name);
+    page_name(name, cmd);
     head(f, name, name, cmd->summary);
     fprintf(f, ".SH SYNOPSIS\n\\fBslm %s\\fR [\\fIOPTIONS\\fR] \\fI%s\\fR\n.SH DESCRIPTION\n",
             cmd->name, cmd->args);
@@ -118,11 +154,8 @@ static void main_page(FILE *f)
           "files.\n"
           "Results go to standard output, all else to standard error.\n.SH COMMANDS\n",
           f);
-    for (const struct slm_cli_command *const *c = slm_cli_commands; *c; c++) {
-        fprintf(f, ".TP\n\\fBslm\\-%s\\fR(1)\n", (*c)->name);
-        roffs(f, (*c)->summary);
-        fputc('\n', f);
-    }
+    for (const struct slm_cli_command *const *c = slm_cli_commands; *c; c++)
+        list_row(f, *c);
     put_exits(f);
     fputs(".SH ENVIRONMENT\n.TP\n\\fBSLM_MODEL\\fR\nthe model that \\fBslm run\\fR takes when "
           "none is given\n"
@@ -134,13 +167,15 @@ static void main_page(FILE *f)
 
 static int put_page(const char *dir, const struct slm_cli_command *cmd, slm_err *err)
 {
-    char path[4096];
+    char path[4096], name[64];
     struct slm_cli_out out;
-    snprintf(path, sizeof path, "%s/slm%s%s.1", dir, cmd ? "-" : "", cmd ? cmd->name : "");
+    snprintf(path, sizeof path, "%s/%s.1", dir, cmd ? page_name(name, cmd) : "slm");
     int code = slm_cli_out_open(&out, path, err);
     if (code)
         return code;
-    if (cmd)
+    if (cmd && cmd->sub)
+        family_page(out.f, cmd);
+    else if (cmd)
         command_page(out.f, cmd);
     else
         main_page(out.f);
@@ -158,8 +193,11 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     int code = slm_cli_make_dir(dir, err);
     if (!code)
         code = put_page(dir, NULL, err);
-    for (const struct slm_cli_command *const *k = slm_cli_commands; *k && !code; k++)
+    for (const struct slm_cli_command *const *k = slm_cli_commands; *k && !code; k++) {
         code = put_page(dir, *k, err);
+        for (const struct slm_cli_command *const *m = (*k)->sub; m && *m && !code; m++)
+            code = put_page(dir, *m, err);
+    }
     if (!code)
         slm_cli_say(c, "manual pages written to %s", dir);
     return code;

@@ -62,8 +62,22 @@ static void put_row(void *arg, const struct slm_cli_opt *o, const char *heading)
     wrap(p->f, text, COLUMN, COLUMN);
 }
 
+static void help_family(FILE *f, const struct slm_cli_command *cmd)
+{
+    fprintf(f, "Usage: slm %s COMMAND [OPTIONS] ...\n\n", cmd->name);
+    wrap(f, cmd->about, 0, 0);
+    fputs("\nCommands:\n", f);
+    for (const struct slm_cli_command *const *m = cmd->sub; *m; m++)
+        fprintf(f, "  %-20s  %s\n", (*m)->name, (*m)->summary);
+    fprintf(f, "\n'slm help %s COMMAND' tells more.\n", cmd->name);
+}
+
 void slm_cli_help(FILE *f, const struct slm_cli_command *cmd)
 {
+    if (cmd->sub) {
+        help_family(f, cmd);
+        return;
+    }
     fprintf(f, "Usage: slm %s [OPTIONS]%s%s\n\n", cmd->name, cmd->args ? " " : "",
             cmd->args ? cmd->args : "");
     wrap(f, cmd->about, 0, 0);

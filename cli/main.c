@@ -36,28 +36,62 @@ const struct slm_cli_opt slm_cli_common_opts[] = {
 };
 #undef F
 
+/* What a command is called behind the first `skip` bytes of its whole name. */
+static const struct slm_cli_command *find(const struct slm_cli_command *const *table,
+                                          size_t skip, const char *name)
+{
+    for (; *table; table++)
+        if (!strcmp((*table)->name + skip, name))
+            return *table;
+    return NULL;
+}
+
+static const char *find_near(const struct slm_cli_command *const *table, size_t skip,
+                             const char *name)
+{
+    const char *best = NULL;
+    int most = 1 + (int)strlen(name) / 3;
+    for (; *table; table++) {
+        const char *one = (*table)->name + skip;
+        int d = slm_cli_distance(name, one);
+        if (strlen(name) > 1 && !strncmp(one, name, strlen(name)))
+            d = 0;
+        if (d < most) {
+            most = d;
+            best = one;
+        }
+    }
+    return best;
+}
+
 const struct slm_cli_command *slm_cli_command_find(const char *name)
 {
-    for (const struct slm_cli_command *const *c = slm_cli_commands; *c; c++)
-        if (!strcmp((*c)->name, name))
-            return *c;
-    return NULL;
+    return find(slm_cli_commands, 0, name);
 }
 
 const char *slm_cli_command_near(const char *name)
 {
-    const char *best = NULL;
-    int most = 1 + (int)strlen(name) / 3;
+    return find_near(slm_cli_commands, 0, name);
+}
+
+const struct slm_cli_command *slm_cli_member_find(const struct slm_cli_command *family,
+                                                  const char *word)
+{
+    return find(family->sub, strlen(family->name) + 1, word);
+}
+
+const char *slm_cli_member_near(const struct slm_cli_command *family, const char *word)
+{
+    return find_near(family->sub, strlen(family->name) + 1, word);
+}
+
+void slm_cli_commands_each(slm_cli_command_fn *fn, void *arg)
+{
     for (const struct slm_cli_command *const *c = slm_cli_commands; *c; c++) {
-        int d = slm_cli_distance(name, (*c)->name);
-        if (strlen(name) > 1 && !strncmp((*c)->name, name, strlen(name)))
-            d = 0;
-        if (d < most) {
-            most = d;
-            best = (*c)->name;
-        }
+        fn(arg, *c);
+        for (const struct slm_cli_command *const *m = (*c)->sub; m && *m; m++)
+            fn(arg, *m);
     }
-    return best;
 }
 
 static void plain(char *s)
@@ -201,6 +235,34 @@ static int run_command(const struct slm_cli_command *cmd, int argc, char **argv)
     return slm_status_exit(code);
 }
 
+static int no_command(const char *family, const char *name, const char *near)
+{
+    char shown[41];
+    snprintf(shown, sizeof shown, "%s", name);
+    plain(shown);
+    const char *gap = *family ? " " : "";
+    if (near)
+        fprintf(stderr, "slm: there is no command '%s%s%s'; did you mean '%s%s%s'?\n", family,
+                gap, shown, family, gap, near);
+    else
+        fprintf(stderr, "slm: there is no command '%s%s%s'; 'slm help%s%s' lists them\n",
+                family, gap, shown, gap, family);
+    return slm_status_exit(SLM_E_ARG);
+}
+
+/* "slm data check ...": argv begins at the member's word. */
+static int run_member(const struct slm_cli_command *family, int argc, char **argv)
+{
+    if (!argc || !strcmp(argv[0], "--help") || !strcmp(argv[0], "-h")) {
+        slm_cli_help(argc ? stdout : stderr, family);
+        return argc ? 0 : slm_status_exit(SLM_E_ARG);
+    }
+    const struct slm_cli_command *cmd = slm_cli_member_find(family, argv[0]);
+    if (cmd)
+        return run_command(cmd, argc - 1, argv + 1);
+    return no_command(family->name, argv[0], slm_cli_member_near(family, argv[0]));
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -214,14 +276,7 @@ int main(int argc, char **argv)
         name = "version";
     const struct slm_cli_command *cmd = slm_cli_command_find(name);
     if (cmd)
-        return run_command(cmd, argc - 2, argv + 2);
-    char shown[41];
-    snprintf(shown, sizeof shown, "%s", name);
-    plain(shown);
-    const char *near = slm_cli_command_near(shown);
-    if (near)
-        fprintf(stderr, "slm: there is no command '%s'; did you mean '%s'?\n", shown, near);
-    else
-        fprintf(stderr, "slm: there is no command '%s'; 'slm help' lists them\n", shown);
-    return slm_status_exit(SLM_E_ARG);
+        return cmd->sub ? run_member(cmd, argc - 2, argv + 2)
+                        : run_command(cmd, argc - 2, argv + 2);
+    return no_command("", name, slm_cli_command_near(name));
 }
