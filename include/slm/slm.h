@@ -10,6 +10,7 @@
 #include "slm/adapter.h"
 #include "slm/session.h"
 #include "slm/compress.h"
+#include "slm/train.h"
 #include "slm/bench.h"
 #include "slm/eval.h"
 #endif
