@@ -118,8 +118,9 @@ void slm_train_opts_init(slm_train_opts *o);
 typedef struct slm_train_plan {
     uint64_t params, trained; /* weights in all (adapter counted), and those that learn */
     int tensors;              /* that learn */
-    /* bytes by kind; mapped: frozen weights read from their file, which the system may drop */
-    uint64_t weights, mapped, gradients, optimizer, activations, other;
+    /* bytes by kind; states: the optimiser's; mapped: frozen weights read from their file,
+     * which the system may drop */
+    uint64_t weights, mapped, gradients, states, activations, other;
     uint64_t peak, available; /* of resident memory; what it may take */
     uint64_t disk; /* of a checkpoint and what is written at the end, and a second one
                       while it is being written */
@@ -135,8 +136,7 @@ typedef struct slm_train_plan {
  * machine for some tenths of a second. Errors: SLM_E_ARG (an option, by name), SLM_E_LIMIT
  * (does not fit the memory: says what would), SLM_E_UNSUPPORTED, SLM_E_NUMERIC (a weight is not
  * finite, by name), SLM_E_FORMAT and SLM_E_IO (the checkpoint to go on from), SLM_E_NOMEM. */
-int slm_train_open(slm_train **out, slm_model *m, const slm_train_opts *o,
-                           slm_err *err);
+int slm_train_open(slm_train **out, slm_model *m, const slm_train_opts *o, slm_err *err);
 void slm_train_close(slm_train **t);
 /* Text in it lives as long as t. */
 void slm_train_plan_get(const slm_train *t, slm_train_plan *out);
@@ -168,8 +168,7 @@ void slm_model_shape_init(slm_model_shape *s);
 /* A new model: matrices normal with deviation std, those that write to the residual stream
  * std / sqrt(2 L), norms ones, biases zeros. Errors: SLM_E_ARG (a size, by name; a family that
  * is not known), SLM_E_NOMEM, the tokenizer's. */
-int slm_model_new(slm_model **out, slm_runtime *rt, const slm_model_shape *s,
-                          slm_err *err);
+int slm_model_new(slm_model **out, slm_runtime *rt, const slm_model_shape *s, slm_err *err);
 
 #ifdef __cplusplus
 }
