@@ -6,6 +6,7 @@
 #include "slm/file.h"
 #include "slm/tokenizer.h"
 #include "slm/template.h"
+#include "slm/data.h"
 #include "slm/model.h"
 #include "slm/adapter.h"
 #include "slm/session.h"

@@ -20,6 +20,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "base/rng.h"
+#include "base/hash.h"
 #include "base/clock.h"
 #include "base/cores.h"
 #include "base/thread.h"

@@ -141,3 +141,28 @@ void slm_json_put(struct slm_buf *b, const slm_json *j)
     if (json_dump_callback(j, dump, b, JSON_COMPACT | JSON_ENCODE_ANY) && !b->failed)
         b->failed = SLM_E_NOMEM;
 }
+
+slm_json *slm_json_new_object(void) { return json_object(); }
+slm_json *slm_json_new_array(void) { return json_array(); }
+slm_json *slm_json_new_str(const char *s, size_t n) { return json_stringn(s ? s : "", n); }
+slm_json *slm_json_new_int(int64_t v) { return json_integer(v); }
+slm_json *slm_json_new_bool(bool v) { return json_boolean(v); }
+
+bool slm_json_set(slm_json *obj, const char *key, slm_json *value)
+{
+    return json_object_set_new(obj, key, value) == 0;
+}
+
+bool slm_json_push(slm_json *arr, slm_json *value)
+{
+    return json_array_append_new(arr, value) == 0;
+}
+
+bool slm_json_insert(slm_json *arr, size_t at, slm_json *value)
+{
+    return json_array_insert_new(arr, at, value) == 0;
+}
+
+slm_json *slm_json_ref(slm_json *j) { return json_incref(j); }
+void slm_json_drop(slm_json *obj, const char *key) { json_object_del(obj, key); }
+bool slm_json_same(const slm_json *a, const slm_json *b) { return json_equal(unconst(a), unconst(b)); }

@@ -50,4 +50,20 @@ slm_json *slm_json_value(void *it);
 /* Compact JSON text of j. */
 void slm_json_put(struct slm_buf *b, const slm_json *j);
 
+/* Making. A call that gives NULL or false found no memory or (strings, keys) no UTF-8. What is
+ * added belongs to the list or object from then on, also when adding fails; so a value of NULL
+ * may be passed on, and the failure shows at the end. */
+slm_json *slm_json_new_object(void);
+slm_json *slm_json_new_array(void);
+slm_json *slm_json_new_str(const char *s, size_t n);
+slm_json *slm_json_new_int(int64_t v);
+slm_json *slm_json_new_bool(bool v);
+bool slm_json_set(slm_json *obj, const char *key, slm_json *value);
+bool slm_json_push(slm_json *arr, slm_json *value);
+bool slm_json_insert(slm_json *arr, size_t at, slm_json *value); /* before element `at` */
+/* One more owner of j (NULL: NULL). */
+slm_json *slm_json_ref(slm_json *j);
+void slm_json_drop(slm_json *obj, const char *key); /* removes a member, if there */
+bool slm_json_same(const slm_json *a, const slm_json *b); /* equal, whatever the keys' order */
+
 #endif

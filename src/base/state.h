@@ -25,6 +25,7 @@ enum slm_mem {
     SLM_MEM_MODEL,
     SLM_MEM_GENERATE,
     SLM_MEM_KV,
+    SLM_MEM_DATA,
     SLM_MEM_USER,
     SLM_MEM_COUNT
 };
