@@ -29,6 +29,7 @@ static void fill_generic(struct slm_kern *k)
     slm_kern_fill_elem_generic(k);
     slm_kern_fill_norm_generic(k);
     slm_kern_fill_mul_generic(k);
+    slm_kern_fill_gemm_generic(k);
     slm_kern_fill_fast_generic(k);
     slm_kern_fill_attn_generic(k);
 }

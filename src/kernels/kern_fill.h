@@ -17,6 +17,7 @@ void slm_kern_fill_iq_best_avx2(struct slm_kern *k);
 void slm_kern_fill_elem_generic(struct slm_kern *k);
 void slm_kern_fill_norm_generic(struct slm_kern *k);
 void slm_kern_fill_mul_generic(struct slm_kern *k);
+void slm_kern_fill_gemm_generic(struct slm_kern *k);
 void slm_kern_fill_fast_generic(struct slm_kern *k);
 void slm_kern_fill_attn_generic(struct slm_kern *k);
 

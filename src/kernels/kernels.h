@@ -47,6 +47,39 @@ struct slm_prompt {
 #define SLM_PROMPT_PANEL ((size_t)1 << 20)
 #define SLM_PROMPT_SCRATCH (SLM_PROMPT_PANEL + ((size_t)16 << 10))
 
+/* One operand of a product, element (i, k): i counts rows (or columns) of what is made, k is
+ * summed over. Storage is rows of `type`, `stride` bytes apart.
+ *   across false: storage row i, along which k runs from element `first` on;
+ *   across true:  storage row k, along which i runs from element `first` on.
+ * first is a multiple of the type's block. What runs along a row may end inside a block, of
+ * which all bytes are then read. */
+struct slm_side {
+    const void *data;
+    size_t stride, first;
+    enum slm_dtype type;
+    bool across;
+    const int *index; /* storage row r is row index[r] / fan of data; NULL: r */
+    int fan;          /* with an index: at least 1 */
+};
+
+/* C (m, n) = scale * A (m, k) B (n, k)', or +=. Every element has one order of additions, which
+ * k alone decides: any cut of m and n into calls gives the same bits. C overlaps nothing. */
+struct slm_gemm {
+    float *c; /* rows of ldc floats */
+    size_t ldc;
+    const int *c_index; /* row i of C is row c_index[i] of c, none twice; NULL: i */
+    bool add;
+    float scale; /* 0: 1 */
+    int m, n, k;
+    struct slm_side a, b;
+    void *scratch; /* SLM_GEMM_SCRATCH bytes, 64-byte aligned, of the calling thread */
+};
+#define SLM_GEMM_SCRATCH ((size_t)1 << 20)
+
+/* The part of a product that thread ith of nth computes (scratch is left as it is). False:
+ * nothing is left for it. */
+bool slm_gemm_part(struct slm_gemm *part, const struct slm_gemm *whole, int ith, int nth);
+
 /* The keys of a cache lie in blocks of SLM_KEYS positions, a channel's values side by side, so
  * that a lane is a position and no sum runs across lanes:
  *   f32 f16 bf16: [channel][position]

@@ -311,6 +311,7 @@ static void check_mul_fast(struct checker *c, enum slm_dtype t)
 }
 
 #include "kern/check_prompt.h"
+#include "kern/check_gemm.h"
 
 static void check_axpy(struct checker *c, enum slm_dtype t)
 {
