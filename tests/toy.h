@@ -136,8 +136,9 @@ static inline void toy_model_make(struct toy *t, struct toy_model *m)
         m->layer[l].o = toy_weight(t, m->type, m->d, m->heads * m->c);
         m->layer[l].norm2 = toy_vector(t, SLM_F32, 1, m->d, 1.0f);
         if (m->lora)
-            m->layer[l].lora = (struct slm_lora){toy_weight(t, SLM_F32, 5, m->d),
-                                                 toy_weight(t, SLM_F32, qkv, 5), 0.7f};
+            m->layer[l].lora = (struct slm_lora){.a = toy_weight(t, SLM_F32, 5, m->d),
+                                                 .b = toy_weight(t, SLM_F32, qkv, 5),
+                                                 .scale = 0.7f};
     }
     m->layer[0].gate = toy_weight(t, m->type, m->ff, m->d);
     m->layer[0].up = toy_weight(t, m->type, m->ff, m->d);
@@ -161,9 +162,10 @@ static inline slm_val toy_attention(slm_prog *p, struct toy_model *m, slm_val x,
                             .b = m->layer[l].norm_b,
                             .eps = 1e-5f,
                             .heads = 1};
-    struct slm_linear qkv = {m->layer[l].qkv, m->layer[l].bias,
-                             m->lora ? &m->layer[l].lora : NULL};
+    struct slm_linear qkv = {m->layer[l].qkv, m->layer[l].bias};
     slm_val h = slm_emit_norm(p, x, &norm), f = slm_emit_linear(p, h, &qkv);
+    if (m->lora)
+        f = slm_emit_lora(p, f, h, &m->layer[l].lora);
     slm_val q = slm_emit_view(p, f, 0, hc), k = slm_emit_view(p, f, hc, kc),
             v = slm_emit_view(p, f, hc + kc, kc);
     struct slm_norm qn = {
@@ -184,7 +186,7 @@ static inline slm_val toy_attention(slm_prog *p, struct toy_model *m, slm_val x,
                          .cap = l ? 4.0f : 0.0f,
                          .window = m->window[l],
                          .layer = l};
-    struct slm_linear o = {m->layer[l].o, NULL, NULL};
+    struct slm_linear o = {m->layer[l].o, NULL};
     return slm_emit_add(p, x, slm_emit_linear(p, slm_emit_attention(p, q, k, v, &a), &o));
 }
 
@@ -194,12 +196,12 @@ static inline slm_val toy_feed(slm_prog *p, struct toy_model *m, slm_val x, int 
         .kind = SLM_NORM_RMS, .w = m->layer[l].norm2, .eps = 1e-5f, .heads = 1};
     slm_val h = slm_emit_norm(p, x, &norm);
     if (l == 0) {
-        struct slm_linear g = {m->layer[0].gate, NULL, NULL}, u = {m->layer[0].up, NULL, NULL};
-        struct slm_linear d = {m->layer[0].down, NULL, NULL};
+        struct slm_linear g = {m->layer[0].gate, NULL}, u = {m->layer[0].up, NULL};
+        struct slm_linear d = {m->layer[0].down, NULL};
         h = slm_emit_glu(p, slm_emit_linear(p, h, &g), slm_emit_linear(p, h, &u), SLM_ACT_SILU);
         return slm_emit_add(p, x, slm_emit_linear(p, h, &d));
     }
-    struct slm_linear r = {m->router, NULL, NULL};
+    struct slm_linear r = {m->router, NULL};
     m->route = slm_emit_route(p, slm_emit_linear(p, h, &r), m->chosen);
     slm_val g = slm_emit_linear_expert(p, h, m->route, m->gate_e);
     slm_val u = slm_emit_linear_expert(p, h, m->route, m->up_e);
@@ -227,7 +229,7 @@ static inline slm_prog *toy_program(struct toy *t, struct toy_model *m,
     slm_prog_layer(p, -1);
     struct slm_norm norm = {
         .kind = SLM_NORM_RMS, .w = m->final, .eps = 1e-5f, .shift = 1.0f, .heads = 1};
-    struct slm_linear out = {m->embed, NULL, NULL};
+    struct slm_linear out = {m->embed, NULL};
     x = slm_emit_gather(p, slm_emit_norm(p, x, &norm));
     m->logits = slm_emit_softcap(p, slm_emit_scale(p, slm_emit_linear(p, x, &out), 0.8f), 5.0f);
     slm_prog_keep(p, m->logits);

@@ -17,9 +17,10 @@ int slm_watch_open(struct slm_watch *w, const slm_model *m, const struct slm_wat
                                .max_out = o->output ? o->context : 1,
                                .fast = !o->exact,
                                .phase = SLM_PHASE_PROMPT};
+    struct slm_emit_opts emit = {.gather = true};
     int rc = slm_prog_new(&w->prog, m->rt, &po, err);
     if (!rc) {
-        slm_model_emit(w->prog, m, true);
+        slm_model_emit(w->prog, m, &emit);
         rc = slm_prog_plan(w->prog, err);
     }
     if (rc)

@@ -18,12 +18,12 @@ enum { A_Q, A_K, A_V };                                   /* node.in */
 
 /* One head's keys and values. In a cache position p is slot p % slots, keys in blocks of
  * SLM_KEYS; else this run's own rows as float32, from position `first` on. */
-struct slm_side {
+struct slm_kv_side {
     const uint8_t *base;
     size_t stride; /* bytes from slot to slot, or row to row */
 };
 struct slm_keys {
-    struct slm_side k, v;
+    struct slm_kv_side k, v;
     int first, slots;
     enum slm_dtype type;
     bool cached;
@@ -32,7 +32,7 @@ struct slm_keys {
 struct slm_keys slm_keys_of(const slm_prog *p, const struct node *n, const struct slm_run *run,
                             int row0, int kv_head);
 /* A row of a run's own keys or values. */
-static inline const uint8_t *slm_key_row(const struct slm_keys *k, const struct slm_side *s,
+static inline const uint8_t *slm_key_row(const struct slm_keys *k, const struct slm_kv_side *s,
                                          int pos)
 {
     return s->base + (size_t)(pos - k->first) * s->stride;

@@ -83,7 +83,8 @@ static void forward_any(int ith, int nth, void *arg)
 /* Some ops meet inside: all threads must be there. */
 static bool meets_inside(const struct node *n)
 {
-    return n->op == OP_linear_expert || n->op == OP_cross_entropy || n->lora.a;
+    return n->op == OP_linear_expert || n->op == OP_cross_entropy || n->op == OP_head_loss ||
+           n->lora.a;
 }
 
 static void clear_grads(slm_prog *p, const struct walk *w, int first, int ith, int nth)
@@ -98,17 +99,28 @@ static void clear_grads(slm_prog *p, const struct walk *w, int first, int ith, i
         slm_pool_barrier(p->rt->pool);
 }
 
+/* A stretch whose values were not kept makes them again before it goes back. */
 static void backward(int ith, int nth, void *arg)
 {
     const struct walk *w = arg;
     slm_prog *p = w->p;
-    for (size_t i = p->n_nodes; i-- > 0;) {
-        const struct node *n = &p->node[i];
-        clear_grads(p, w, n->zero_first, ith, nth);
-        if (!slm_ops[n->op].bwd)
-            continue;
-        slm_ops[n->op].bwd(p, n, w->run, ith, nth);
-        slm_pool_barrier(p->rt->pool);
+    for (int s = p->n_stretches; s-- > 0;) {
+        int from = p->stretch[s], to = p->stretch[s + 1];
+        for (int i = from; i < to; i++) {
+            const struct node *n = &p->node[i];
+            if (!n->again)
+                continue;
+            slm_ops[n->op].fwd(p, n, w->run, ith, nth);
+            slm_pool_barrier(p->rt->pool);
+        }
+        for (int i = to; i-- > from;) {
+            const struct node *n = &p->node[i];
+            clear_grads(p, w, n->zero_first, ith, nth);
+            if (!slm_ops[n->op].bwd)
+                continue;
+            slm_ops[n->op].bwd(p, n, w->run, ith, nth);
+            slm_pool_barrier(p->rt->pool);
+        }
     }
 }
 
@@ -124,7 +136,8 @@ static void find_streams(slm_prog *p, const struct slm_run *run)
 
 void slm_prog_run(slm_prog *p, const struct slm_run *run)
 {
-    SLM_ASSERT(p->planned && run->rows <= p->o.max_rows && run->n_out <= p->o.max_out);
+    SLM_ASSERT(p->planned && !p->o.measure && run->rows <= p->o.max_rows &&
+               run->n_out <= p->o.max_out);
     find_streams(p, run);
     bool any = !p->tap && slm_pool_threads(p->rt->pool) <= 64;
     for (size_t i = 0; i < p->n_nodes; i++) {
@@ -143,12 +156,15 @@ void slm_prog_run(slm_prog *p, const struct slm_run *run)
         slm_pool_run(p->rt->pool, forward, &w);
 }
 
-void slm_prog_run_back(slm_prog *p, const struct slm_run *run, float seed)
+void slm_prog_run_back(slm_prog *p, const struct slm_run *run)
 {
     SLM_ASSERT(p->planned && p->o.train);
-    p->seed = seed;
-    for (size_t i = 0; i < p->n_nodes; i++)
-        atomic_store_explicit(&p->node[i].ticket, 0, memory_order_relaxed);
+    for (size_t i = 0; i < p->n_nodes; i++) {
+        struct node *n = &p->node[i];
+        atomic_store_explicit(&n->ticket, 0, memory_order_relaxed);
+        for (int k = 0; k < 2; k++)
+            atomic_store_explicit(&n->back[k], 0, memory_order_relaxed);
+    }
     find_streams(p, run);
     struct walk w = {p, run};
     slm_pool_run(p->rt->pool, backward, &w);

@@ -74,6 +74,11 @@ struct slm_prog_opts {
     bool fast;    /* activations cast to the weights' partner types */
     bool cache;   /* keys and values go through slm_run.kv; else "this run's" only */
     bool train;   /* keep what backward needs, plan gradients */
+    bool bf16;    /* training: operands of matrix products are rounded to bfloat16 */
+    /* Training: so many layers at a time are computed again before their backward, so that only
+     * what passes between such stretches is kept (Chen et al., arXiv 1604.06174). 0: all is. */
+    int stretch;
+    bool measure; /* plan lays out and counts (slm_prog_bytes), but takes no memory: no runs */
     enum slm_phase phase;
     /* A planned program whose memory serves this one too where it is large enough; NULL: none.
      * It must outlive this one, the two never run at once, and what one keeps lasts until the
@@ -105,20 +110,43 @@ struct slm_norm {
 };
 slm_val slm_emit_norm(slm_prog *p, slm_val x, const struct slm_norm *n);
 
-/* A low-rank addition y += scale * B (A x): A (r, in), B (out, r). */
-struct slm_lora {
-    const struct slm_weight *a, *b;
-    float scale;
-};
 struct slm_linear {
     const struct slm_weight *w, *b; /* b (1, out) or NULL */
-    const struct slm_lora *lora;    /* NULL: none; copied */
 };
 /* y = x W' + b, width of y = w->rows. */
 slm_val slm_emit_linear(slm_prog *p, slm_val x, const struct slm_linear *l);
 /* The same with an expert's matrix per row: x has 1 or k rows a token, sel from slm_emit_route
  * has k: y has k rows a token, row (t, j) = x of t (or of (t, j)) times part sel[t][j]. */
 slm_val slm_emit_linear_expert(slm_prog *p, slm_val x, slm_val sel, const struct slm_weight *w);
+/* y + b, in y's place */
+slm_val slm_emit_bias(slm_prog *p, slm_val y, const struct slm_weight *b);
+
+/* ---- adapters (Hu et al., arXiv 2106.09685) ---- */
+
+/* Adds scale * factor * B (A x) to columns [row0, row0 + rows of B) of a product's output:
+ * A (r, in), B (rows, r), both float32. In training a share `dropout` of x is set to zero and
+ * the rest made larger by as much. */
+struct slm_lora {
+    const struct slm_weight *a, *b;
+    float scale, dropout;
+    int row0;
+    const float *factor; /* read at each run; NULL: 1. Outlives the program. */
+};
+/* What linear made of x becomes y with the addition, in y's place. Runs with slm_run.plain
+ * leave it out. */
+slm_val slm_emit_lora(slm_prog *p, slm_val y, slm_val x, const struct slm_lora *l);
+/* The same over linear_expert: a and b have as many parts as there are experts. */
+slm_val slm_emit_lora_expert(slm_prog *p, slm_val y, slm_val x, slm_val sel,
+                             const struct slm_lora *l);
+/* y, made by embed, plus scale * B a column of A: A (r, vocabulary), B (width, r). */
+slm_val slm_emit_lora_embed(slm_prog *p, slm_val y, const struct slm_lora *l);
+/* DoRA (Liu et al., arXiv 2402.09353): columns [row0, row0 + rows of B) of y times m / |W + s B
+ * A|, the length over each row of W; a constant on the way back. y is without bias. */
+struct slm_dora {
+    const struct slm_weight *w, *m; /* m (1, rows of B), float32 */
+    struct slm_lora lora;
+};
+slm_val slm_emit_magnitude(slm_prog *p, slm_val y, const struct slm_dora *d);
 
 /* Angles of this run's positions: value of width 2 * half, cosines then sines, times `factor`.
  * inv_freq[0] is used by streams whose rope_set is 0, inv_freq[1] (NULL: the same) by set 1. */
@@ -158,8 +186,12 @@ slm_val slm_emit_route(slm_prog *p, slm_val logits, int k);
 slm_val slm_emit_mix(slm_prog *p, slm_val x, slm_val route);
 /* The rows slm_run.out names; all that follows has n_out rows. */
 slm_val slm_emit_gather(slm_prog *p, slm_val x);
-/* Mean of -log softmax(logits[t])[target[t]] over targets >= 0; read by slm_prog_loss. */
+/* The sum of weight[t] * -log softmax(logits[t])[target[t]] over targets >= 0 (struct slm_run);
+ * read by slm_prog_loss and slm_prog_row_loss. */
 slm_val slm_emit_cross_entropy(slm_prog *p, slm_val logits);
+/* The same of the logits cap * tanh((x W') / cap) (cap 0: x W'), some rows at a time, so that
+ * there never are logits of all rows. */
+slm_val slm_emit_head_loss(slm_prog *p, slm_val x, const struct slm_weight *w, float cap);
 
 /* Marks a value that must be readable after the run (logits, hidden states). */
 void slm_prog_keep(slm_prog *p, slm_val v);
@@ -183,7 +215,14 @@ struct slm_run {
     const uint8_t *rope_set;  /* (n_streams) 0 or 1; NULL: 0 */
     const int32_t *out;       /* (n_out) rows that gather passes on; NULL: the first n_out */
     int n_out;
-    const int32_t *target; /* (rows of the logits) or NULL */
+    const int32_t *target; /* (rows of the logits) or NULL; negative: none */
+    /* (rows of the logits) what each row's loss counts; NULL: all the same, one together */
+    const float *weight;
+    /* Training: no gradient is wanted, or `weight` comes with the run that slm_prog_run_back is
+     * given (all else in it the same), as where it depends on the losses. */
+    bool later;
+    bool plain;    /* adapters are left out */
+    uint64_t seed; /* of dropout; 0: none is done */
 };
 
 /* Runs on all threads of the runtime; enters the pool once. Allocates nothing. */
@@ -191,12 +230,14 @@ void slm_prog_run(slm_prog *p, const struct slm_run *run);
 /* The value's rows after a run: row r at +r * *ld floats. NULL when it was not kept. */
 const float *slm_prog_value(const slm_prog *p, slm_val v, size_t *ld);
 double slm_prog_loss(const slm_prog *p);
+/* (rows of the logits) each row's -log p(target) after a run; 0 where there is no target. */
+const float *slm_prog_row_loss(const slm_prog *p);
 
 /* Where the gradient of weight `w` goes: float32 (parts, rows, cols), added to. NULL: frozen.
  */
 void slm_prog_want(slm_prog *p, const struct slm_weight *w, float *grad);
-/* Backward of the last run, from d loss = seed. Only with opts.train. */
-void slm_prog_run_back(slm_prog *p, const struct slm_run *run, float seed);
+/* Backward of the last run. Only with opts.train. */
+void slm_prog_run_back(slm_prog *p, const struct slm_run *run);
 /* Gradient of a kept value after run_back, else NULL (tests, distillation). */
 const float *slm_prog_grad(const slm_prog *p, slm_val v, size_t *ld);
 

@@ -112,8 +112,8 @@ struct slm_keys slm_keys_of(const slm_prog *p, const struct node *n, const struc
     if (s.cached) {
         const struct slm_kv *kv = cache_of(run, row0);
         const struct slm_kv_layer *y = &kv->layer[n->i[A_LAYER]];
-        s.k = (struct slm_side){y->k + (size_t)kv_head * y->head, y->row};
-        s.v = (struct slm_side){y->v + (size_t)kv_head * y->head, y->row};
+        s.k = (struct slm_kv_side){y->k + (size_t)kv_head * y->head, y->row};
+        s.v = (struct slm_kv_side){y->v + (size_t)kv_head * y->head, y->row};
         s.slots = y->slots;
         s.type = kv->type;
         return s;

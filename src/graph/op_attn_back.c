@@ -131,7 +131,7 @@ void slm_op_attn_bwd(slm_prog *p, const struct node *n, const struct slm_run *ru
 {
     struct back b = {
         .n = n, .heads = n->i[A_HEADS] / n->i[A_KV_HEADS], .most = (size_t)p->o.max_rows};
-    atomic_int *ticket = &p->node[n - p->node].ticket;
+    atomic_int *ticket = &p->node[n - p->node].back[0];
     int most = tile_rows(b.heads);
     size_t queries = (size_t)(most * b.heads);
     (void)nth;

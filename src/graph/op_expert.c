@@ -14,21 +14,51 @@
 /* experts a token; output rows that share an input row; where a row's form is */
 enum { I_CHOSEN, I_FAN, I_FORM };
 
-/* In the shared scratch: first[e] .. first[e + 1] are expert e's places in `row`. */
-struct groups {
-    int *first; /* (parts + 1) */
-    int *row;   /* (rows) */
-    uint8_t *x; /* (rows) activations in that order */
+static int expert_of(const slm_prog *p, const struct slm_choice *c, int row)
+{
+    int e;
+    memcpy(&e, slm_row(p, c->sel, row / c->chosen) + c->chosen + row % c->chosen, sizeof e);
+    return e;
+}
+
+size_t slm_groups_ints(int parts, size_t rows) { return (size_t)parts + 2 + 2 * rows; }
+
+struct slm_groups slm_groups_at(int *room, int parts, size_t rows)
+{
+    return (struct slm_groups){room, room + parts + 2, room + parts + 2 + rows};
+}
+
+/* A counting sort: rows of an expert stay in order. */
+void slm_groups_sort(const slm_prog *p, const struct slm_choice *c, const struct slm_groups *g,
+                     int rows)
+{
+    memset(g->first, 0, ((size_t)c->parts + 2) * sizeof(int));
+    for (int i = 0; i < rows; i++)
+        g->first[expert_of(p, c, i) + 2]++;
+    for (int e = 0; e < c->parts; e++)
+        g->first[e + 2] += g->first[e + 1];
+    for (int i = 0; i < rows; i++) {
+        int at = g->first[expert_of(p, c, i) + 1]++;
+        g->out[at] = i;
+        g->in[at] = i / c->fan;
+    }
+}
+
+/* In the shared scratch: the groups, then activations in their order. */
+struct sorted {
+    struct slm_groups g;
+    struct slm_choice c;
+    uint8_t *x;
 };
 
-static struct groups groups_of(const slm_prog *p, const struct node *n, int max_rows)
+static struct sorted sorted_of(const slm_prog *p, const struct node *n)
 {
-    struct groups g;
-    size_t lists = slm_round(((size_t)n->w->parts + 2 + (size_t)max_rows) * sizeof(int), 64);
-    g.first = slm_scratch(p);
-    g.row = g.first + n->w->parts + 2;
-    g.x = (uint8_t *)slm_scratch(p) + lists;
-    return g;
+    size_t rows = (size_t)slm_value_max_rows(p, &p->value[n->out]);
+    int parts = n->w->parts;
+    struct sorted s = {.c = {n->in[2], n->i[I_CHOSEN], n->i[I_FAN], parts}};
+    s.g = slm_groups_at(slm_scratch(p), parts, rows);
+    s.x = (uint8_t *)slm_scratch(p) + slm_round(slm_groups_ints(parts, rows) * sizeof(int), 64);
+    return s;
 }
 
 slm_val slm_emit_linear_expert(slm_prog *p, slm_val x, slm_val sel, const struct slm_weight *w)
@@ -57,22 +87,14 @@ slm_val slm_emit_linear_expert(slm_prog *p, slm_val x, slm_val sel, const struct
     n->i[I_FORM] = slm_emit_form(p, cast, w);
     n->shared = true;
     size_t rows = (size_t)slm_value_max_rows(p, &p->value[out]);
-    size_t lists = slm_round(((size_t)w->parts + 2 + rows) * sizeof(int), 64);
+    size_t lists = slm_round(slm_groups_ints(w->parts, rows) * sizeof(int), 64);
     slm_emit_scratch(p, lists + rows * p->value[cast >= 0 ? cast : x].row_bytes,
                      TILE_ROWS * COLS * sizeof(float));
     size_t scratch = slm_product_scratch(p, w);
     if (scratch)
         slm_emit_scratch(p, 0, scratch + PROMPT_TILE * sizeof(float));
-    if (p->o.train)
-        slm_emit_scratch(p, 0, SLM_BACK_SCRATCH);
+    slm_gemm_scratch(p);
     return out;
-}
-
-static int expert_of(const slm_prog *p, const struct node *n, int row)
-{
-    int chosen = n->i[I_CHOSEN], e;
-    memcpy(&e, slm_row(p, n->in[2], row / chosen) + chosen + row % chosen, sizeof e);
-    return e;
 }
 
 void slm_expert_tell(const struct node *n, struct slm_node_info *info)
@@ -88,19 +110,6 @@ int slm_node_expert(const slm_prog *p, const struct slm_node_info *node, int row
     memcpy(&e, slm_row(p, node->route, row / node->chosen) + node->chosen + row % node->chosen,
            sizeof e);
     return e;
-}
-
-/* A counting sort by one thread: rows of an expert stay in order. */
-static void group(const slm_prog *p, const struct node *n, const struct groups *g, int rows)
-{
-    int parts = n->w->parts;
-    memset(g->first, 0, ((size_t)parts + 2) * sizeof(int));
-    for (int i = 0; i < rows; i++)
-        g->first[expert_of(p, n, i) + 2]++;
-    for (int e = 0; e < parts; e++)
-        g->first[e + 2] += g->first[e + 1];
-    for (int i = 0; i < rows; i++)
-        g->row[g->first[expert_of(p, n, i) + 1]++] = i;
 }
 
 /* Rows and columns of the tile for an expert that got `rows` rows: bits do not depend on it. */
@@ -139,66 +148,109 @@ static void one_expert(slm_prog *p, const struct node *n, const struct slm_acts 
     }
 }
 
+/* Experts' products in training: the same kernels as backward's, rows found by their numbers.
+ */
+static void train_fwd(slm_prog *p, const struct node *n, const struct sorted *s, int ith,
+                      int nth)
+{
+    size_t lo, hi;
+    slm_split((size_t)n->w->rows, 16, ith, nth, &lo, &hi);
+    for (int e = 0; e < n->w->parts; e++) {
+        int from = s->g.first[e];
+        struct slm_gemm g = {.c = slm_row(p, n->out, 0) + lo,
+                             .ldc = slm_ld(p, n->out),
+                             .c_index = s->g.out + from,
+                             .m = s->g.first[e + 1] - from,
+                             .n = (int)(hi - lo),
+                             .k = n->w->cols,
+                             .a = slm_side_of(p, n->in[0]),
+                             .b = slm_side_weight(n->w, e)};
+        g.a.index = s->g.in + from;
+        g.b.data = slm_weight_row(n->w, e, (int)lo);
+        slm_gemm_own(p, &g, ith);
+    }
+}
+
+static void copy_rows(slm_prog *p, const struct node *n, const struct sorted *s,
+                      const struct slm_acts *x, int ith, int nth)
+{
+    size_t lo, hi,
+        bytes = slm_row_bytes(p->value[x->cast ? n->in[1] : n->in[0]].type, (size_t)n->w->cols);
+    slm_split((size_t)x->rows, 1, ith, nth, &lo, &hi);
+    for (size_t i = lo; i < hi; i++)
+        memcpy(s->x + i * x->stride, (const uint8_t *)x->data + (size_t)s->g.in[i] * x->stride,
+               bytes);
+}
+
 void slm_op_expert_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
                        int nth)
 {
     int rows = slm_value_rows(p, n->out, run);
-    struct groups g = groups_of(p, n, slm_value_max_rows(p, &p->value[n->out]));
+    struct sorted s = sorted_of(p, n);
     struct slm_acts x = slm_acts_of(p, n->in[0], n->in[1], rows);
     size_t lo, hi;
     if (ith == 0)
-        group(p, n, &g, rows);
+        slm_groups_sort(p, &s.c, &s.g, rows);
     slm_pool_barrier(p->rt->pool);
-    slm_split((size_t)rows, 1, ith, nth, &lo, &hi);
-    for (size_t i = lo; i < hi; i++)
-        memcpy(g.x + i * x.stride,
-               (const uint8_t *)x.data + (size_t)(g.row[i] / n->i[I_FAN]) * x.stride,
-               slm_row_bytes(p->value[x.cast ? n->in[1] : n->in[0]].type, (size_t)n->w->cols));
+    if (p->o.train) {
+        train_fwd(p, n, &s, ith, nth);
+        return;
+    }
+    copy_rows(p, n, &s, &x, ith, nth);
     slm_pool_barrier(p->rt->pool);
     slm_split((size_t)n->w->rows, 16, ith, nth, &lo, &hi);
     for (int e = 0; e < n->w->parts; e++) {
-        int from = g.first[e], m = g.first[e + 1] - from;
-        struct slm_acts acts = {g.x + (size_t)from * x.stride, x.stride, m, x.cast, 0,
+        int from = s.g.first[e], m = s.g.first[e + 1] - from;
+        struct slm_acts acts = {s.x + (size_t)from * x.stride, x.stride, m, x.cast, 0,
                                 slm_scratch_of(p, ith)};
         if (m == 1) { /* as in decoding: where it is, with its form if it has one */
-            acts.data =
-                (const uint8_t *)x.data + (size_t)(g.row[from] / n->i[I_FAN]) * x.stride;
+            acts.data = (const uint8_t *)x.data + (size_t)s.g.in[from] * x.stride;
             acts.form = slm_value_rows(p, n->in[0], run) <= SLM_FORM_ROWS ? n->i[I_FORM] : 0;
         }
         struct slm_product prod = {n->w, e, (int)lo, (int)(hi - lo), NULL, 0};
-        one_expert(p, n, &acts, g.row + from, prod);
+        one_expert(p, n, &acts, s.g.out + from, prod);
     }
 }
 
+/* A thread owns columns of dx, to which the experts of a token add in turn, and rows of dW. */
 void slm_op_expert_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
                        int nth)
 {
-    int rows = slm_value_rows(p, n->out, run);
-    struct groups g = groups_of(p, n, slm_value_max_rows(p, &p->value[n->out]));
+    const struct slm_weight *w = n->w;
+    struct sorted s = sorted_of(p, n);
+    size_t c0, c1, j0, j1, block = (size_t)slm_dtypes[w->type].block;
     if (ith == 0)
-        group(p, n, &g, rows);
+        slm_groups_sort(p, &s.c, &s.g, slm_value_rows(p, n->out, run));
     slm_pool_barrier(p->rt->pool);
-    struct slm_back b = {
-        .w = n->w,
-        .fan = n->i[I_FAN],
-        .scale = 1.0f,
-        .dy = slm_grad_row(p, n->out, 0),
-        .ldy = slm_ld(p, n->out),
-        .dx = slm_grad_row(p, n->in[0], 0),
-        .ldx = slm_ld(p, n->in[0]),
-    };
-    for (int e = 0; e < n->w->parts; e++) {
-        size_t lo, hi;
-        b.part = e;
-        b.index = g.row + g.first[e];
-        b.rows = g.first[e + 1] - g.first[e];
-        if (!b.rows)
+    slm_split((size_t)w->cols, block > 16 ? block : 16, ith, nth, &c0, &c1);
+    slm_split((size_t)w->rows, 16, ith, nth, &j0, &j1);
+    for (int e = 0; e < w->parts; e++) {
+        int from = s.g.first[e], m = s.g.first[e + 1] - from;
+        struct slm_gemm dx = {.c = slm_grad_row(p, n->in[0], 0) + c0,
+                              .ldc = slm_ld(p, n->in[0]),
+                              .add = true,
+                              .c_index = s.g.in + from,
+                              .m = m,
+                              .n = (int)(c1 - c0),
+                              .k = w->rows,
+                              .a = slm_side_grad(p, n->out),
+                              .b = slm_side_across(slm_side_weight(w, e))};
+        dx.a.index = s.g.out + from;
+        dx.b.first = c0;
+        slm_gemm_own(p, &dx, ith);
+        struct slm_gemm dw = {.add = true,
+                              .ldc = (size_t)w->cols,
+                              .m = (int)(j1 - j0),
+                              .n = w->cols,
+                              .k = m,
+                              .a = slm_side_across(slm_side_grad(p, n->out)),
+                              .b = slm_side_across(slm_side_of(p, n->in[0]))};
+        dw.a.index = s.g.out + from;
+        dw.a.first = j0;
+        dw.b.index = s.g.in + from;
+        if (!n->gw)
             continue;
-        slm_split((size_t)n->w->cols, SLM_BACK_GRAIN, ith, nth, &lo, &hi);
-        slm_back_input(p, &b, lo, hi, slm_scratch_of(p, ith));
-        slm_split((size_t)n->w->rows, 16, ith, nth, &lo, &hi);
-        if (n->gw)
-            slm_back_weight(p, &b, slm_row(p, n->in[0], 0),
-                            n->gw + (size_t)e * n->w->rows * n->w->cols, lo, hi);
+        dw.c = n->gw + ((size_t)e * w->rows + j0) * (size_t)w->cols;
+        slm_gemm_own(p, &dw, ith);
     }
 }

@@ -5,8 +5,7 @@
 
 enum { L_FORM }; /* node.i: where a row's form is, slm_emit_form */
 
-#define TILE_ROWS 16 /* low-rank additions go through a tile on the stack */
-#define PIECE 128    /* columns that a thread takes at least: long streams are read faster */
+#define PIECE 128 /* columns that a thread takes at least: long streams are read faster */
 #define PROMPT_PIECE 128
 #define PANEL 64 /* weight rows that a block of activations meets before the next ones */
 #define ACTS_BYTES                                                                             \
@@ -192,16 +191,7 @@ static bool linear_fits(slm_prog *p, slm_val x, const struct slm_linear *l)
                       l->b->cols, w->rows);
         return false;
     }
-    if (!l->lora)
-        return true;
-    const struct slm_weight *a = l->lora->a, *b = l->lora->b;
-    if (!slm_emit_weight(p, a, "adapter") || !slm_emit_weight(p, b, "adapter"))
-        return false;
-    if (a->cols == w->cols && b->rows == w->rows && a->rows == b->cols)
-        return true;
-    slm_emit_fail(p, SLM_E_FORMAT, "%s: adapter of %d x %d and %d x %d for %d x %d", w->name,
-                  b->rows, b->cols, a->rows, a->cols, w->rows, w->cols);
-    return false;
+    return true;
 }
 
 slm_val slm_emit_linear(slm_prog *p, slm_val x, const struct slm_linear *l)
@@ -219,58 +209,16 @@ slm_val slm_emit_linear(slm_prog *p, slm_val x, const struct slm_linear *l)
     n->b = l->b;
     n->vec = bias;
     n->i[L_FORM] = form;
-    size_t rows = (size_t)slm_value_max_rows(p, &p->value[out]), rank = 0;
     slm_emit_scratch(p, 0, slm_product_scratch(p, l->w));
-    if (l->lora) {
-        n->lora = *l->lora;
-        n->shared = true;
-        rank = (size_t)l->lora->a->rows;
-        slm_emit_scratch(p, 2 * rows * rank * sizeof(float), 0);
-    }
-    if (p->o.train)
-        slm_emit_scratch(p, 0, SLM_BACK_SCRATCH);
+    slm_gemm_scratch(p);
     return out;
 }
 
 /* ---- forward ---- */
 
-/* (rows, rank) = x A' into scratch, by all threads. */
-static float *lora_down(slm_prog *p, const struct node *n, int rows, int ith, int nth)
-{
-    const struct slm_weight *a = n->lora.a;
-    float *xa = slm_scratch(p);
-    size_t lo, hi;
-    slm_split((size_t)a->rows, 16, ith, nth, &lo, &hi);
-    struct slm_acts x = slm_acts_of(p, n->in[0], -1, rows);
-    struct slm_product m = {a, 0, (int)lo, (int)(hi - lo), xa + lo, (size_t)a->rows};
-    slm_product_run(p, &m, &x);
-    slm_pool_barrier(p->rt->pool);
-    return xa;
-}
-
-/* y += scale * xa B' in columns [lo, hi) */
-static void lora_up(slm_prog *p, const struct node *n, const struct slm_acts *xa, size_t lo,
-                    size_t hi)
-{
-    float tile[TILE_ROWS * COLS];
-    struct slm_acts x = *xa;
-    for (size_t c = lo; c < hi; c += COLS) {
-        size_t w = hi - c < COLS ? hi - c : COLS;
-        for (int r = 0; r < xa->rows; r += TILE_ROWS) {
-            x.rows = xa->rows - r < TILE_ROWS ? xa->rows - r : TILE_ROWS;
-            x.data = (const uint8_t *)xa->data + (size_t)r * xa->stride;
-            struct slm_product m = {n->lora.b, 0, (int)c, (int)w, tile, COLS};
-            slm_product_run(p, &m, &x);
-            for (int i = 0; i < x.rows; i++)
-                p->kern->axpy[SLM_F32](slm_row(p, n->out, r + i) + c, n->lora.scale,
-                                       tile + i * COLS, w);
-        }
-    }
-}
-
 /* Columns [lo, hi) of y. */
-static void linear_columns(slm_prog *p, const struct node *n, const struct slm_acts *x,
-                           const struct slm_acts *low, int lo, int hi)
+static void linear_columns(slm_prog *p, const struct node *n, const struct slm_acts *x, int lo,
+                           int hi)
 {
     size_t w = (size_t)(hi - lo);
     struct slm_product m = {
@@ -280,25 +228,35 @@ static void linear_columns(slm_prog *p, const struct node *n, const struct slm_a
         float *y = slm_row(p, n->out, r) + lo;
         p->kern->add(y, y, n->vec + lo, w);
     }
-    if (low->data)
-        lora_up(p, n, low, (size_t)lo, (size_t)hi);
+}
+
+/* Training multiplies by the kernels that backward has too (slm_gemm_run). */
+static void train_fwd(slm_prog *p, const struct node *n, int rows, int ith, int nth)
+{
+    struct slm_gemm g = {.c = slm_row(p, n->out, 0),
+                         .ldc = slm_ld(p, n->out),
+                         .m = rows,
+                         .n = n->w->rows,
+                         .k = n->w->cols,
+                         .a = slm_side_of(p, n->in[0]),
+                         .b = slm_side_weight(n->w, 0)};
+    slm_gemm_run(p, &g, n->vec, &p->node[n - p->node].ticket, ith, nth);
 }
 
 void slm_op_linear_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
                        int nth)
 {
     int rows = slm_value_rows(p, n->out, run), lo, hi;
-    struct slm_acts x = slm_acts_of(p, n->in[0], n->in[1], rows), low = {0};
+    if (p->o.train) {
+        train_fwd(p, n, rows, ith, nth);
+        return;
+    }
+    struct slm_acts x = slm_acts_of(p, n->in[0], n->in[1], rows);
     x.form = n->i[L_FORM];
     x.scratch = slm_scratch_of(p, ith);
-    if (n->lora.a) {
-        low.data = lora_down(p, n, rows, ith, nth);
-        low.stride = (size_t)n->lora.a->rows * sizeof(float);
-        low.rows = rows;
-    }
     /* a panel for AMX: activations are read again for so many columns */
     struct slm_pieces c = {n->w->rows, nth,
                            x.cast && by_prompt(p, n->w) ? PROMPT_PIECE : PIECE};
     while (rows && slm_product_take(&p->node[n - p->node].ticket, &c, &lo, &hi))
-        linear_columns(p, n, &x, &low, lo, hi);
+        linear_columns(p, n, &x, lo, hi);
 }

@@ -1,143 +1,193 @@
-/* The backward half of linear. dX walks the weight row by row, dequantised as it goes, so a
- * frozen quantised base needs no transpose and no copy; dW is added to in the order of the
- * rows, so several small runs give the bits of one large run. */
+/* Training's products: how one is cut among threads, and the backward half of linear. dX reads
+ * the weight in the form it has, so a frozen quantised base needs no transpose and no copy; dW
+ * is added to what is there, so several small runs add up like one large run. */
 #include "graph/product.h"
 
-#define BLOCK_ROWS 32 /* weight rows dequantised together: they stay in the first cache */
+#define GRAIN 256 /* pieces are cut at multiples of this: of every type's block */
 
-/* One call for all rows where they stand in order, else one for each. */
-static void add_rows(const slm_prog *p, const struct slm_back *b, struct slm_rows *m)
+struct slm_side slm_side_of(const slm_prog *p, slm_val v)
 {
-    float *dx = m->y;
-    const float *dy = m->a;
-    m->ny = b->index ? 1 : b->rows;
-    for (int r = 0; r < b->rows; r += m->ny) {
-        size_t row = (size_t)(b->index ? b->index[r] : r);
-        m->y = dx + row / (size_t)b->fan * b->ldx;
-        m->a = dy + row * b->ldy;
-        p->kern->add_rows(m);
+    return (struct slm_side){
+        .data = p->value[v].data, .type = SLM_F32, .stride = p->value[v].row_bytes, .fan = 1};
+}
+
+struct slm_side slm_side_grad(const slm_prog *p, slm_val v)
+{
+    return (struct slm_side){
+        .data = p->value[v].grad, .type = SLM_F32, .stride = p->value[v].row_bytes, .fan = 1};
+}
+
+struct slm_side slm_side_weight(const struct slm_weight *w, int part)
+{
+    return (struct slm_side){
+        .data = w->part[part], .type = w->type, .stride = w->stride, .fan = 1};
+}
+
+struct slm_side slm_side_floats(const float *x, size_t ld)
+{
+    return (struct slm_side){
+        .data = x, .type = SLM_F32, .stride = ld * sizeof(float), .fan = 1};
+}
+
+struct slm_side slm_side_across(struct slm_side s)
+{
+    s.across = true;
+    return s;
+}
+
+void slm_gemm_scratch(slm_prog *p)
+{
+    if (p->o.train)
+        slm_emit_scratch(p, 0, SLM_GEMM_SCRATCH);
+}
+
+void slm_gemm_own(slm_prog *p, const struct slm_gemm *g, int ith)
+{
+    struct slm_gemm own = *g;
+    own.scratch = slm_scratch_of(p, ith);
+    if (own.m < 1 || own.n < 1)
+        return;
+    if (p->o.bf16)
+        p->kern->gemm_bf16(&own);
+    else
+        p->kern->gemm_f32(&own);
+}
+
+/* Rows or columns [lo, hi) of an operand. */
+static void narrow(struct slm_side *s, int lo)
+{
+    if (s->across)
+        s->first += (size_t)lo;
+    else if (s->index)
+        s->index += lo;
+    else
+        s->data = (const uint8_t *)s->data + (size_t)lo * s->stride;
+}
+
+/* Parts of an operand begin at multiples of this. */
+static size_t grain_of(const struct slm_side *s)
+{
+    size_t block = (size_t)slm_dtypes[s->type].block;
+    return s->across && block > 16 ? block : 16;
+}
+
+/* Rows, or columns, [lo, hi) of what is made. */
+struct piece {
+    bool rows;
+    int lo, hi;
+};
+
+static void piece(slm_prog *p, const struct slm_gemm *g, const float *bias, struct piece c,
+                  int ith)
+{
+    struct slm_gemm part = *g;
+    int lo = c.lo, hi = c.hi;
+    if (c.rows) {
+        part.m = hi - lo;
+        narrow(&part.a, lo);
+        if (part.c_index)
+            part.c_index += lo;
+        else
+            part.c += (size_t)lo * g->ldc;
+    } else {
+        part.n = hi - lo;
+        narrow(&part.b, lo);
+        part.c += lo;
+        bias = bias ? bias + lo : NULL;
+    }
+    slm_gemm_own(p, &part, ith);
+    for (int r = 0; r < part.m && bias; r++) {
+        float *y = part.c + (size_t)(part.c_index ? part.c_index[r] : r) * g->ldc;
+        p->kern->add(y, y, bias, (size_t)part.n);
     }
 }
 
-void slm_back_input(const slm_prog *p, const struct slm_back *b, size_t c0, size_t c1,
-                    float *scratch)
+void slm_gemm_run(slm_prog *p, const struct slm_gemm *g, const float *bias, atomic_int *ticket,
+                  int ith, int nth)
 {
-    const struct slm_weight *w = b->w;
-    const struct slm_dtype_info *t = &slm_dtypes[w->type];
-    for (size_t c = c0; c < c1; c += SLM_BACK_GRAIN) {
-        size_t width = c1 - c < SLM_BACK_GRAIN ? c1 - c : SLM_BACK_GRAIN;
-        size_t skip = c / (size_t)t->block * (size_t)t->bytes;
-        for (int j = 0; j < w->rows; j += BLOCK_ROWS) {
-            int n = w->rows - j < BLOCK_ROWS ? w->rows - j : BLOCK_ROWS;
-            for (int i = 0; i < n; i++) {
-                float *row = scratch + (size_t)i * SLM_BACK_GRAIN;
-                p->kern->to_f32[w->type](row, slm_weight_row(w, b->part, j + i) + skip, width);
-                if (b->scale != 1.0f)
-                    p->kern->scale(row, row, b->scale, width);
-            }
-            struct slm_rows m = {.y = b->dx + c,
-                                 .ldy = b->ldx,
-                                 .a = b->dy + j,
-                                 .ai = b->ldy,
-                                 .aj = 1,
-                                 .w = scratch,
-                                 .ldw = SLM_BACK_GRAIN,
-                                 .nw = n,
-                                 .k = width};
-            add_rows(p, b, &m);
-        }
+    bool rows = g->m >= g->n;
+    int size = rows ? g->m : g->n;
+    struct slm_pieces c = {size, nth, GRAIN};
+    if (!ticket ||
+        size < 2 * GRAIN * nth) { /* equal parts: small products are packed once a thread */
+        size_t lo, hi;
+        slm_split((size_t)size, grain_of(rows ? &g->a : &g->b), ith, nth, &lo, &hi);
+        piece(p, g, bias, (struct piece){rows, (int)lo, (int)hi}, ith);
+        return;
     }
+    for (int lo, hi; slm_product_take(ticket, &c, &lo, &hi);)
+        piece(p, g, bias, (struct piece){rows, lo, hi}, ith);
 }
 
-void slm_back_weight(const slm_prog *p, const struct slm_back *b, const float *x, float *g,
-                     size_t j0, size_t j1)
-{
-    size_t cols = (size_t)b->w->cols;
-    struct slm_rows m = {.y = g + j0 * cols,
-                         .ldy = cols,
-                         .ny = (int)(j1 - j0),
-                         .ai = 1,
-                         .aj = b->ldy,
-                         .ldw = b->ldx,
-                         .nw = b->index ? 1 : b->rows,
-                         .k = cols};
-    for (int r = 0; r < b->rows; r += m.nw) {
-        size_t row = (size_t)(b->index ? b->index[r] : r);
-        m.a = b->dy + row * b->ldy + j0;
-        m.w = x + row / (size_t)b->fan * b->ldx;
-        p->kern->add_rows(&m);
-    }
-}
-
-static void bias_back(const struct slm_prog *p, const struct node *n, int rows, size_t lo,
-                      size_t hi)
-{
-    for (int r = 0; r < rows; r++)
-        p->kern->add(n->gb + lo, n->gb + lo, slm_grad_row(p, n->out, r) + lo, hi - lo);
-}
-
-/* y += s B (A x): dB = s dy (A x)', d(A x) = s B' dy, dA = d(A x) x', dx += A' d(A x). */
-static void lora_back(slm_prog *p, const struct node *n, const struct slm_back *whole, int ith,
+static void bias_back(const struct slm_prog *p, const struct node *n, int rows, int ith,
                       int nth)
 {
-    const struct slm_weight *a = n->lora.a, *b = n->lora.b;
-    size_t rank = (size_t)a->rows, rows = (size_t)whole->rows, lo, hi;
-    float *xa = slm_scratch(p), *dxa = xa + rows * rank, *scratch = slm_scratch_of(p, ith);
-    slm_split(rank, 16, ith, nth, &lo, &hi);
-    struct slm_acts x = slm_acts_of(p, n->in[0], -1, (int)rows);
-    struct slm_product down = {a, 0, (int)lo, (int)(hi - lo), xa + lo, rank};
-    slm_product_run(p, &down, &x);
-    for (size_t r = 0; r < rows; r++) /* the scale of dB goes here */
-        p->kern->scale(xa + r * rank + lo, xa + r * rank + lo, n->lora.scale, hi - lo);
-    slm_split(rank, SLM_BACK_GRAIN, ith, nth, &lo, &hi);
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = lo; c < hi; c++)
-            dxa[r * rank + c] = 0.0f;
-    struct slm_back up = *whole;
-    up.w = b;
-    up.dx = dxa;
-    up.ldx = rank;
-    up.scale = n->lora.scale;
-    slm_back_input(p, &up, lo, hi, scratch);
-    slm_pool_barrier(p->rt->pool);
-    if (n->glb) {
-        slm_split((size_t)b->rows, 16, ith, nth, &lo, &hi);
-        slm_back_weight(p, &up, xa, n->glb, lo, hi);
-    }
-    struct slm_back low = *whole;
-    low.w = a;
-    low.dy = dxa;
-    low.ldy = rank;
-    if (n->ga) {
-        slm_split(rank, 1, ith, nth, &lo, &hi);
-        slm_back_weight(p, &low, slm_row(p, n->in[0], 0), n->ga, lo, hi);
-    }
-    slm_split((size_t)a->cols, SLM_BACK_GRAIN, ith, nth, &lo, &hi);
-    slm_back_input(p, &low, lo, hi, scratch);
+    size_t lo, hi;
+    slm_split((size_t)p->value[n->out].width, 16, ith, nth, &lo, &hi);
+    for (int r = 0; r < rows; r++)
+        p->kern->add(n->gb + lo, n->gb + lo, slm_grad_row(p, n->out, r) + lo, hi - lo);
 }
 
 void slm_op_linear_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
                        int nth)
 {
     int rows = slm_value_rows(p, n->out, run);
-    size_t lo, hi;
-    struct slm_back b = {
-        .w = n->w,
-        .rows = rows,
-        .fan = 1,
-        .scale = 1.0f,
-        .dy = slm_grad_row(p, n->out, 0),
-        .ldy = slm_ld(p, n->out),
-        .dx = slm_grad_row(p, n->in[0], 0),
-        .ldx = slm_ld(p, n->in[0]),
-    };
-    slm_split((size_t)n->w->cols, SLM_BACK_GRAIN, ith, nth, &lo, &hi);
-    slm_back_input(p, &b, lo, hi, slm_scratch_of(p, ith));
-    slm_split((size_t)n->w->rows, 16, ith, nth, &lo, &hi);
+    const struct slm_weight *w = n->w;
+    struct node *own = &p->node[n - p->node];
+    struct slm_gemm dx = {.c = slm_grad_row(p, n->in[0], 0),
+                          .ldc = slm_ld(p, n->in[0]),
+                          .add = true,
+                          .m = rows,
+                          .n = w->cols,
+                          .k = w->rows,
+                          .a = slm_side_grad(p, n->out),
+                          .b = slm_side_across(slm_side_weight(w, 0))};
+    struct slm_gemm dw = {.c = n->gw,
+                          .ldc = (size_t)w->cols,
+                          .add = true,
+                          .m = w->rows,
+                          .n = w->cols,
+                          .k = rows,
+                          .a = slm_side_across(slm_side_grad(p, n->out)),
+                          .b = slm_side_across(slm_side_of(p, n->in[0]))};
+    slm_gemm_run(p, &dx, NULL, &own->back[0], ith, nth);
     if (n->gw)
-        slm_back_weight(p, &b, slm_row(p, n->in[0], 0), n->gw, lo, hi);
+        slm_gemm_run(p, &dw, NULL, &own->back[1], ith, nth);
     if (n->gb)
-        bias_back(p, n, rows, lo, hi);
-    if (n->lora.a)
-        lora_back(p, n, &b, ith, nth);
+        bias_back(p, n, rows, ith, nth);
+}
+
+slm_val slm_emit_bias(slm_prog *p, slm_val y, const struct slm_weight *b)
+{
+    if (!slm_emit_ok(p, y, -1))
+        return -1;
+    if (b->rows != 1 || b->cols != p->value[y].width)
+        return slm_emit_fail(p, SLM_E_FORMAT, "%s: %d x %d, want 1 x %d", b->name, b->rows,
+                             b->cols, p->value[y].width);
+    const float *vec = slm_emit_vector(p, b);
+    slm_val out = slm_emit_view(p, y, 0, p->value[y].width);
+    struct node *n = slm_node_new(p, OP_bias, out, y, -1);
+    if (!n)
+        return -1;
+    n->b = b;
+    n->vec = vec;
+    return out;
+}
+
+void slm_op_bias_fwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                     int nth)
+{
+    struct slm_part s =
+        slm_part_of(slm_value_rows(p, n->out, run), p->value[n->out].width, ith, nth);
+    for (int r = s.r0; r < s.r1; r++) {
+        float *y = slm_row(p, n->out, r) + s.c0;
+        p->kern->add(y, y, n->vec + s.c0, s.c1 - s.c0);
+    }
+}
+
+void slm_op_bias_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
+                     int nth)
+{
+    if (n->gb)
+        bias_back(p, n, slm_value_rows(p, n->out, run), ith, nth);
 }

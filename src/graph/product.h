@@ -44,25 +44,53 @@ struct slm_pieces {
 /* The next columns [*lo, *hi), taken from a ticket. False: none are left. */
 bool slm_product_take(atomic_int *ticket, const struct slm_pieces *c, int *lo, int *hi);
 
-/* Backward: gradients of the outputs, of the inputs, and which rows of them meet: output row
- * index[i] (NULL: i) came of input row index[i] / fan. */
-struct slm_back {
-    const struct slm_weight *w;
-    int part, rows, fan;
-    const int *index;
-    const float *dy;
-    float *dx;
-    size_t ldy, ldx;
-    float scale;
+/* ---- training ---- */
+
+/* The rows of a value, of its gradient, and of a part of a weight as operands of a product
+ * (kernels.h: struct slm_gemm), the product's long dimension running along the rows. */
+struct slm_side slm_side_of(const slm_prog *p, slm_val v);
+struct slm_side slm_side_grad(const slm_prog *p, slm_val v);
+struct slm_side slm_side_weight(const struct slm_weight *w, int part);
+struct slm_side slm_side_floats(const float *x, size_t ld);
+/* The same with rows running along the product's long dimension. */
+struct slm_side slm_side_across(struct slm_side s);
+/* Asks for the thread scratch that slm_gemm_run wants. */
+void slm_gemm_scratch(slm_prog *p);
+/* g, cut among the threads along its longer side; bias (n) or NULL is added to each row.
+ * ticket: 0 when the first thread comes here; NULL: equal parts. No thread waits for another.
+ */
+void slm_gemm_run(slm_prog *p, const struct slm_gemm *g, const float *bias, atomic_int *ticket,
+                  int ith, int nth);
+/* This thread's own product, in the program's precision. */
+void slm_gemm_own(slm_prog *p, const struct slm_gemm *g, int ith);
+
+/* ---- losses (op_loss.c) ---- */
+
+/* Room for the loss of each row of `like`; NULL: emitting failed. */
+float *slm_loss_rows(slm_prog *p, slm_val like);
+/* By all threads, which then meet: counts the targets. After all rows: adds them up. */
+void slm_loss_begin(slm_prog *p, const struct slm_run *run, int rows, int ith);
+void slm_loss_end(slm_prog *p, const struct slm_run *run, int rows, int ith);
+float slm_loss_weight(const slm_prog *p, const struct slm_run *run, int row);
+float slm_loss_log_sum(const slm_prog *p, const float *z, size_t n);
+
+/* ---- experts ---- */
+
+/* Rows of outputs sorted by the expert that they go to: places first[e] .. first[e + 1] of
+ * `out` (rows of the output) and `in` (rows of the input they came of) are expert e's. */
+struct slm_groups {
+    int *first, *out, *in;
 };
-/* dx[c0, c1) += scale * sum over j of dy[j] * row j of the weight. c0 is a multiple of the
- * grain. */
-void slm_back_input(const slm_prog *p, const struct slm_back *b, size_t c0, size_t c1,
-                    float *scratch);
-#define SLM_BACK_GRAIN 256 /* a multiple of every type's block */
-#define SLM_BACK_SCRATCH (32 * SLM_BACK_GRAIN * sizeof(float)) /* bytes, a thread */
-/* g[j] += sum over rows of dy[j] * x, for weight rows [j0, j1); x has dx's shape. */
-void slm_back_weight(const slm_prog *p, const struct slm_back *b, const float *x, float *g,
-                     size_t j0, size_t j1);
+/* Ints that a grouping of so many rows takes. */
+size_t slm_groups_ints(int parts, size_t rows);
+/* Lays it out at `room`; and sorts, by one thread. rows: of the output. */
+struct slm_groups slm_groups_at(int *room, int parts, size_t rows);
+struct slm_choice {
+    slm_val sel;     /* of slm_emit_route */
+    int chosen, fan; /* experts a token, output rows that share an input row */
+    int parts;
+};
+void slm_groups_sort(const slm_prog *p, const struct slm_choice *c, const struct slm_groups *g,
+                     int rows);
 
 #endif

@@ -201,7 +201,7 @@ void slm_prog_want(slm_prog *p, const struct slm_weight *w, float *grad)
 {
     for (size_t i = 0; i < p->n_nodes; i++) {
         struct node *n = &p->node[i];
-        if (n->w && n->w->id == w->id)
+        if (n->w && !n->frozen && n->w->id == w->id)
             n->gw = grad;
         if (n->b && n->b->id == w->id)
             n->gb = grad;
@@ -235,6 +235,7 @@ const float *slm_prog_grad(const slm_prog *p, slm_val v, size_t *ld)
 }
 
 double slm_prog_loss(const slm_prog *p) { return p->loss; }
+const float *slm_prog_row_loss(const slm_prog *p) { return p->row_loss; }
 
 struct slm_part slm_part_of(int rows, int width, int ith, int nth)
 {

@@ -56,6 +56,8 @@ struct value {
     int made, used;      /* nodes: by which, last read by which */
     int home;            /* root whose memory it lives in (work in place), else itself */
     int from, to;        /* steps of the run in which the memory must hold */
+    int from2, to2;      /* and again, when made again; from2 > to2: never */
+    bool wanted;         /* while planning */
     size_t at, grad_at;  /* offsets in the block */
     int grad_from, grad_to;
     int zero_next; /* list of gradients that start with the same node */
@@ -77,8 +79,12 @@ struct node {
     bool shared;  /* uses the shared scratch */
     bool barrier; /* threads must meet before it */
     bool in_place;
-    int zero_first;    /* gradients to clear before its backward */
-    atomic_int ticket; /* work handed out so far, where an op shares by asking */
+    int zero_first;         /* gradients to clear before its backward */
+    bool frozen;            /* w is only read: no gradient of it is made here */
+    int stretch;            /* of the backward walk */
+    bool again;             /* computed again before its stretch's backward */
+    atomic_int ticket;      /* work handed out so far, where an op shares by asking */
+    atomic_int back[2];     /* the same on the way back */
     _Atomic uint64_t taken; /* parts of the stretch that begins here, a bit each */
     atomic_int done;        /* of them */
 };
@@ -97,13 +103,15 @@ struct slm_prog {
     uint8_t *block;
     size_t block_bytes;
     size_t shared_need, thread_need, shared_at, thread_at; /* scratch */
+    int *stretch; /* (n_stretches + 1) first nodes of the stretches that go back together */
+    int n_stretches;
     int *segment; /* (max_rows + 1) first rows of this run's stretches of one stream */
     int n_segments;
     double loss;
-    int loss_count; /* targets that counted */
+    int loss_count;  /* targets that count */
+    float *row_loss; /* (rows of the logits) */
     slm_tap_fn *tap;
     void *tap_arg;
-    float seed;
     float ones[COLS];
     bool planned;
     _Atomic uint32_t at; /* node that this run has come to */

@@ -7,21 +7,96 @@ struct build {
     const slm_model *m;
     const struct slm_hparams *hp;
     const struct slm_layer *layer;
-    slm_val angles[2]; /* of rope[0] and rope[1] */
+    slm_val angles[2];                 /* of rope[0] and rope[1] */
+    const struct slm_adapter *adapter; /* NULL: none */
 };
+
+/* ---- adapters ---- */
+
+enum use { USE_ANY, USE_EMBED, USE_HEAD };
+
+/* The weight itself, or what an adapter puts in its place. */
+static const struct slm_weight *own(const struct build *b, const struct slm_weight *w,
+                                    enum use use)
+{
+    for (int i = 0; w && b->adapter && i < b->adapter->n_whole; i++) {
+        const struct slm_adapter_whole *x = &b->adapter->whole[i];
+        bool all = !x->embed && !x->head;
+        if (x->weight == w->id && (all || use == USE_ANY || (use == USE_EMBED && x->embed) ||
+                                   (use == USE_HEAD && x->head)))
+            return &x->w;
+    }
+    return w;
+}
+
+static struct slm_lora lora_of(const struct slm_adapter_part *a)
+{
+    return (struct slm_lora){.a = &a->a,
+                             .b = &a->b,
+                             .scale = a->scale,
+                             .dropout = a->dropout,
+                             .row0 = a->row0,
+                             .factor = a->factor};
+}
+
+/* Parts [*from, *to) of the adapter add to what w makes; does one set lengths too (DoRA)? */
+static bool parts_of(const struct build *b, const struct slm_weight *w, int *from, int *to)
+{
+    bool lengths = false;
+    *from = b->adapter ? b->adapter->first[w->id] : 0;
+    *to = b->adapter ? b->adapter->first[w->id + 1] : 0;
+    for (int i = *from; i < *to; i++)
+        lengths |= b->adapter->part[i].m.part != NULL;
+    return lengths;
+}
+
+/* y = W x + b, with what the adapter adds. */
+static slm_val adapted(struct build *b, slm_val x, const struct slm_weight *w,
+                       const struct slm_weight *bias, enum use use)
+{
+    int from, to;
+    bool lengths = parts_of(b, w, &from, &to);
+    struct slm_linear l = {.w = own(b, w, use), .b = lengths ? NULL : own(b, bias, USE_ANY)};
+    slm_val y = slm_emit_linear(b->p, x, &l);
+    for (int i = from; i < to; i++) {
+        struct slm_lora lora = lora_of(&b->adapter->part[i]);
+        y = slm_emit_lora(b->p, y, x, &lora);
+    }
+    for (int i = from; i < to && lengths; i++) {
+        const struct slm_adapter_part *a = &b->adapter->part[i];
+        struct slm_dora d = {.w = l.w, .m = &a->m, .lora = lora_of(a)};
+        if (a->m.part)
+            y = slm_emit_magnitude(b->p, y, &d);
+    }
+    return lengths && bias ? slm_emit_bias(b->p, y, own(b, bias, USE_ANY)) : y;
+}
+
+static slm_val adapted_expert(struct build *b, slm_val x, slm_val sel,
+                              const struct slm_weight *w)
+{
+    int from, to;
+    slm_val y = slm_emit_linear_expert(b->p, x, sel, own(b, w, USE_ANY));
+    parts_of(b, w, &from, &to);
+    for (int i = from; i < to; i++) {
+        struct slm_lora lora = lora_of(&b->adapter->part[i]);
+        y = slm_emit_lora_expert(b->p, y, x, sel, &lora);
+    }
+    return y;
+}
+
+/* ---- a layer ---- */
 
 static slm_val linear(struct build *b, slm_val x, enum slm_slot w, enum slm_slot bias)
 {
-    struct slm_linear l = {.w = b->layer->w[w], .b = bias ? b->layer->w[bias] : NULL};
-    return slm_emit_linear(b->p, x, &l);
+    return adapted(b, x, b->layer->w[w], bias ? b->layer->w[bias] : NULL, USE_ANY);
 }
 
 static slm_val norm(struct build *b, slm_val x, const struct slm_weight *w,
                     const struct slm_weight *bias, int heads)
 {
     struct slm_norm n = {.kind = b->hp->family->norm,
-                         .w = w,
-                         .b = bias,
+                         .w = own(b, w, USE_ANY),
+                         .b = own(b, bias, USE_ANY),
                          .eps = b->hp->eps,
                          .shift = b->hp->norm_shift,
                          .heads = heads};
@@ -96,11 +171,10 @@ static slm_val experts(struct build *b, slm_val x)
 {
     const struct slm_layer *l = b->layer;
     slm_val route = slm_emit_route(b->p, linear(b, x, SLM_W_ROUTER, 0), b->hp->experts_used);
-    slm_val gate = slm_emit_linear_expert(b->p, x, route, l->w[SLM_W_GATE_E]);
-    slm_val up = slm_emit_linear_expert(b->p, x, route, l->w[SLM_W_UP_E]);
+    slm_val gate = adapted_expert(b, x, route, l->w[SLM_W_GATE_E]);
+    slm_val up = adapted_expert(b, x, route, l->w[SLM_W_UP_E]);
     slm_val h = slm_emit_glu(b->p, gate, up, b->hp->family->act);
-    return slm_emit_mix(b->p, slm_emit_linear_expert(b->p, h, route, l->w[SLM_W_DOWN_E]),
-                        route);
+    return slm_emit_mix(b->p, adapted_expert(b, h, route, l->w[SLM_W_DOWN_E]), route);
 }
 
 static slm_val feed_forward(struct build *b, slm_val x)
@@ -137,23 +211,46 @@ static void angles(struct build *b)
     }
 }
 
-slm_val slm_model_emit(slm_prog *p, const slm_model *m, bool gather)
+static slm_val embedding(struct build *b)
 {
-    struct build b = {.p = p, .m = m, .hp = &m->hp};
+    const struct slm_weight *w = b->m->w[SLM_W_EMBED];
+    slm_val x = slm_emit_embed(b->p, own(b, w, USE_EMBED), b->m->hp.embed_scale);
+    for (int i = 0; b->adapter && i < b->adapter->n_parts; i++) {
+        struct slm_lora lora = lora_of(&b->adapter->part[i]);
+        lora.scale *= b->m->hp.embed_scale;
+        if (b->adapter->part[i].embed)
+            x = slm_emit_lora_embed(b->p, x, &lora);
+    }
+    return x;
+}
+
+/* Logits; or the loss, without them where nothing but the matrix makes them. */
+static slm_val head(struct build *b, slm_val x, bool loss)
+{
+    const struct slm_weight *w = b->m->w[SLM_W_OUT];
+    int from, to;
+    parts_of(b, w, &from, &to);
+    if (loss && from == to)
+        return slm_emit_head_loss(b->p, x, own(b, w, USE_HEAD), b->m->hp.final_cap);
+    x = adapted(b, x, w, NULL, USE_HEAD);
+    if (b->m->hp.final_cap > 0)
+        x = slm_emit_softcap(b->p, x, b->m->hp.final_cap);
+    return loss ? slm_emit_cross_entropy(b->p, x) : x;
+}
+
+slm_val slm_model_emit(slm_prog *p, const slm_model *m, const struct slm_emit_opts *o)
+{
+    struct build b = {.p = p, .m = m, .hp = &m->hp, .adapter = o->adapter};
     slm_prog_layer(p, -1);
     angles(&b);
-    slm_val x = slm_emit_embed(p, m->w[SLM_W_EMBED], m->hp.embed_scale);
+    slm_val x = embedding(&b);
     for (int l = 0; l < m->hp.layers; l++)
         x = block(&b, x, l);
     slm_prog_layer(p, -1);
-    if (gather)
+    if (o->gather)
         x = slm_emit_gather(p, x);
     x = norm(&b, x, m->w[SLM_W_OUT_NORM], m->w[SLM_W_OUT_NORM_B], 1);
-    struct slm_linear head = {.w = m->w[SLM_W_OUT]};
-    x = slm_emit_linear(p, x, &head);
-    if (m->hp.final_cap > 0)
-        x = slm_emit_softcap(p, x, m->hp.final_cap);
-    return x;
+    return head(&b, x, o->loss);
 }
 
 void slm_model_kv_shape(const slm_model *m, struct slm_kv_shape *out, int *room, int context,

@@ -19,11 +19,12 @@ static int open_program(struct slm_engine *e, int which, int outs, slm_err *err)
                               .cache = true,
                               .phase = decodes(which) ? SLM_PHASE_DECODE : SLM_PHASE_PROMPT,
                               .share = decodes(which) ? e->prog[SLM_PHASE_PROMPT] : NULL};
+    struct slm_emit_opts emit = {.gather = true};
     slm_prog *p;
     int rc = slm_prog_new(&p, e->rt, &o, err);
     if (rc)
         return rc;
-    slm_val logits = slm_model_emit(p, e->m, true);
+    slm_val logits = slm_model_emit(p, e->m, &emit);
     slm_prog_keep(p, logits);
     rc = slm_prog_plan(p, err);
     if (rc) {

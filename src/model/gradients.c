@@ -22,7 +22,8 @@ static int build(struct grads *g, int n, slm_err *err)
     int rc = slm_prog_new(&g->prog, g->m->rt, &o, err);
     if (rc)
         return rc;
-    slm_emit_cross_entropy(g->prog, slm_model_emit(g->prog, g->m, false));
+    struct slm_emit_opts emit = {.loss = true};
+    slm_model_emit(g->prog, g->m, &emit);
     for (int i = 0; i < g->m->n_weights; i++) {
         g->of[i] =
             slm_zalloc_n(g->m->rt, SLM_MEM_MODEL, elements(&g->m->weight[i]), sizeof(float));
@@ -134,7 +135,7 @@ static int compute(struct grads *g, const int32_t *ids, const int32_t *labels, i
     if (!rc) {
         slm_prog_run(g->prog, &run);
         *loss = slm_prog_loss(g->prog);
-        slm_prog_run_back(g->prog, &run, 1);
+        slm_prog_run_back(g->prog, &run);
     }
     slm_free(g->m->rt, room);
     return rc;

@@ -84,9 +84,14 @@ int slm_model_attach(slm_model *m, const slm_model_opts *o, slm_err *err);
 int slm_tokenizer_from_gguf(slm_tokenizer **out, slm_runtime *rt, const slm_gguf *g,
                             slm_err *err);
 
-/* The forward pass, emitted into p; the value is the logits (block.c). out: pass on slm_run.out
- * only. */
-slm_val slm_model_emit(slm_prog *p, const slm_model *m, bool gather);
+/* The forward pass, emitted into p (block.c). The value is the logits, or with `loss` that of
+ * slm_emit_head_loss. What the adapter points to must outlive the program. */
+struct slm_emit_opts {
+    const struct slm_adapter *adapter; /* NULL: none */
+    bool gather;                       /* pass on the rows of slm_run.out only */
+    bool loss;
+};
+slm_val slm_model_emit(slm_prog *p, const slm_model *m, const struct slm_emit_opts *o);
 /* Rows of logits that a run of `batch` rows has room for. */
 int slm_model_logit_rows(const slm_model *m, int batch);
 /* The cache that one stream needs. Arrays are the model's arena's or the caller's `room` of 3 *

@@ -17,7 +17,8 @@ struct bench {
     const struct slm_weight *wanted[40];
     float *grad[40];
     int n_wanted, vocab;
-    slm_val route;        /* negative: none */
+    int classes;   /* of a case that ends in a loss of its own; 0: cross_entropy follows */
+    slm_val route; /* negative: none */
     int choice[2 * ROWS]; /* experts chosen at the point: a step that changes one leaves the
                              smooth part */
     int32_t ids[ROWS], pos[ROWS], stream[ROWS], target[ROWS];
@@ -80,20 +81,50 @@ static slm_val do_norm_own(struct bench *b, int w)
 }
 static slm_val do_linear(struct bench *b, int w)
 {
-    struct slm_linear l = {matrix(b, w + 3, w), vector(b, 1, w + 3), NULL};
+    struct slm_linear l = {matrix(b, w + 3, w), vector(b, 1, w + 3)};
     return slm_emit_linear(b->p, input(b, w), &l);
 }
 static slm_val do_lora(struct bench *b, int w)
 {
-    struct slm_lora lora = {matrix(b, 5, w), matrix(b, w + 3, 5), 0.6f};
-    struct slm_linear l = {matrix(b, w + 3, w), NULL, &lora};
-    return slm_emit_linear(b->p, input(b, w), &l);
+    struct slm_lora lora = {
+        .a = matrix(b, 5, w), .b = matrix(b, w + 1, 5), .scale = 0.6f, .row0 = 2};
+    struct slm_linear l = {matrix(b, w + 3, w), NULL};
+    slm_val x = input(b, w);
+    return slm_emit_lora(b->p, slm_emit_linear(b->p, x, &l), x, &lora);
+}
+static slm_val do_dropout(struct bench *b, int w)
+{
+    struct slm_lora lora = {
+        .a = matrix(b, 5, w), .b = matrix(b, w + 3, 5), .scale = 0.6f, .dropout = 0.4f};
+    struct slm_linear l = {matrix(b, w + 3, w), NULL};
+    slm_val x = input(b, w);
+    return slm_emit_lora(b->p, slm_emit_linear(b->p, x, &l), x, &lora);
 }
 static slm_val do_frozen(struct bench *b, int w)
 {
-    struct slm_lora lora = {matrix(b, 5, 64), matrix(b, w, 5), 0.6f};
-    struct slm_linear l = {toy_weight(&b->t, SLM_Q8_0, w, 64), NULL, &lora};
-    return slm_emit_linear(b->p, input(b, 64), &l);
+    struct slm_lora lora = {.a = matrix(b, 5, 64), .b = matrix(b, w, 5), .scale = 0.6f};
+    struct slm_linear l = {toy_weight(&b->t, SLM_Q8_0, w, 64), NULL};
+    slm_val x = input(b, 64);
+    return slm_emit_lora(b->p, slm_emit_linear(b->p, x, &l), x, &lora);
+}
+/* The length is a constant on the way back, so there A and B, which it hangs on, stand still.
+ */
+static slm_val do_magnitude(struct bench *b, int w)
+{
+    struct slm_dora d = {.w = toy_weight(&b->t, SLM_F32, w + 3, w), .m = vector(b, 1, w + 1)};
+    d.lora = (struct slm_lora){.a = toy_weight(&b->t, SLM_F32, 5, w),
+                               .b = toy_weight(&b->t, SLM_F32, w + 1, 5),
+                               .scale = 0.6f,
+                               .row0 = 2};
+    struct slm_linear l = {d.w, NULL};
+    slm_val x = input(b, w), y = slm_emit_lora(b->p, slm_emit_linear(b->p, x, &l), x, &d.lora);
+    return slm_emit_bias(b->p, slm_emit_magnitude(b->p, y, &d), vector(b, 1, w + 3));
+}
+static slm_val do_lora_embed(struct bench *b, int w)
+{
+    struct slm_lora lora = {.a = matrix(b, 3, b->vocab), .b = matrix(b, w, 3), .scale = 0.6f};
+    slm_val x = slm_emit_embed(b->p, toy_weight(&b->t, SLM_F32, b->vocab, w), 1.0f);
+    return slm_emit_lora_embed(b->p, x, &lora);
 }
 static slm_val do_view(struct bench *b, int w)
 {
@@ -169,7 +200,7 @@ static slm_val do_gather(struct bench *b, int w) { return slm_emit_gather(b->p, 
 static slm_val do_experts(struct bench *b, int w)
 {
     slm_val x = input(b, w);
-    struct slm_linear r = {matrix(b, 4, w), NULL, NULL};
+    struct slm_linear r = {matrix(b, 4, w), NULL};
     slm_val route = slm_emit_route(b->p, slm_emit_linear(b->p, x, &r), 2);
     slm_val h = slm_emit_linear_expert(b->p, x, route,
                                        want(b, toy_parts(&b->t, SLM_F32, 4, w + 2, w, 0.4f)));
@@ -179,6 +210,36 @@ static slm_val do_experts(struct bench *b, int w)
                                        want(b, toy_parts(&b->t, SLM_F32, 4, w, w + 2, 0.4f)));
     return slm_emit_mix(b->p, y, route);
 }
+
+static slm_val do_lora_experts(struct bench *b, int w)
+{
+    slm_val x = input(b, w);
+    struct slm_linear r = {matrix(b, 4, w), NULL};
+    slm_val route = slm_emit_route(b->p, slm_emit_linear(b->p, x, &r), 2);
+    struct slm_lora up = {.a = want(b, toy_parts(&b->t, SLM_F32, 4, 3, w, 0.4f)),
+                          .b = want(b, toy_parts(&b->t, SLM_F32, 4, w + 2, 3, 0.4f)),
+                          .scale = 0.6f,
+                          .dropout = 0.3f};
+    struct slm_lora down = {.a = want(b, toy_parts(&b->t, SLM_F32, 4, 3, w + 2, 0.4f)),
+                            .b = want(b, toy_parts(&b->t, SLM_F32, 4, w, 3, 0.4f)),
+                            .scale = 0.6f};
+    slm_val h =
+        slm_emit_linear_expert(b->p, x, route, toy_parts(&b->t, SLM_F32, 4, w + 2, w, 0.4f));
+    b->route = route;
+    slm_prog_keep(b->p, route);
+    h = slm_emit_lora_expert(b->p, h, x, route, &up);
+    slm_val y =
+        slm_emit_linear_expert(b->p, h, route, toy_parts(&b->t, SLM_F32, 4, w, w + 2, 0.4f));
+    return slm_emit_mix(b->p, slm_emit_lora_expert(b->p, y, h, route, &down), route);
+}
+
+static slm_val do_head(struct bench *b, int w, float cap)
+{
+    b->classes = 3 * w;
+    return slm_emit_head_loss(b->p, input(b, w), matrix(b, 3 * w, w), cap);
+}
+static slm_val do_head_plain(struct bench *b, int w) { return do_head(b, w, 0); }
+static slm_val do_head_cap(struct bench *b, int w) { return do_head(b, w, 1.7f); }
 
 static slm_val do_block(struct bench *b, int w)
 {
@@ -200,12 +261,15 @@ static slm_val do_block(struct bench *b, int w)
     struct slm_angles a = {2, {freq[0], freq[1]}, 1.1f};
     slm_val angles = slm_emit_angles(b->p, &a);
     slm_val x = slm_emit_position(b->p, slm_emit_embed(b->p, m.embed, 1.5f), m.pos);
-    for (int l = 0; l < 2; l++)
+    for (int l = 0; l < 2; l++) {
+        slm_prog_layer(b->p, l);
         x = toy_feed(b->p, &m, toy_attention(b->p, &m, x, angles, l), l);
+    }
+    slm_prog_layer(b->p, -1);
     b->route = m.route;
     slm_prog_keep(b->p, m.route);
     struct slm_norm norm = {SLM_NORM_RMS, m.final, NULL, 1e-5f, 1.0f, 1};
-    struct slm_linear out = {m.embed, NULL, NULL}; /* tied: its gradient has two sources */
+    struct slm_linear out = {m.embed, NULL}; /* tied: its gradient has two sources */
     for (int i = 0; i < b->t.n; i++)
         if (b->t.weight[i].type == SLM_F32)
             want(b, &b->t.weight[i]);
@@ -227,7 +291,10 @@ static const struct {
     {"norm of heads, own weights", do_norm_own, {5, 16, 0}},
     {"linear", do_linear, {6, 40, 300}},
     {"linear with adapter", do_lora, {6, 40, 0}},
+    {"adapter with dropout", do_dropout, {6, 40, 0}},
     {"adapter on a frozen q8_0", do_frozen, {12, 35, 0}},
+    {"adapter of an embedding", do_lora_embed, {6, 40, 0}},
+    {"adapter's magnitudes", do_magnitude, {6, 40, 0}},
     {"views", do_view, {8, 33, 0}},
     {"rope halves", do_rope_half, {2, 5, 0}},
     {"rope pairs", do_rope_pair, {1, 4, 0}},
@@ -245,6 +312,9 @@ static const struct {
     {"softcap", do_softcap, {7, 65, 0}},
     {"gather", do_gather, {7, 65, 0}},
     {"route, experts, mix", do_experts, {6, 21, 0}},
+    {"adapters of experts", do_lora_experts, {6, 21, 0}},
+    {"head and loss", do_head_plain, {6, 40, 0}},
+    {"head, cap and loss", do_head_cap, {6, 0, 0}},
     {"a model", do_block, {9, 14, 0}},
 };
 
@@ -256,7 +326,7 @@ static void read_choice(const struct bench *b, int *choice)
         memcpy(choice + 2 * r, slm_row(b->p, b->route, r) + 2, 2 * sizeof *choice);
 }
 
-static void bench_open(struct bench *b, int threads, case_fn *fn, int width)
+static void bench_open_in(struct bench *b, int threads, case_fn *fn, int width, int stretch)
 {
     static const int32_t out[] = {0, 3, 3, 8, 5}; /* a row twice, some not at all */
     slm_err err;
@@ -265,10 +335,11 @@ static void bench_open(struct bench *b, int threads, case_fn *fn, int width)
     b->vocab = 11;
     b->route = -1;
     struct slm_prog_opts o = {
-        .max_rows = ROWS, .max_out = ROWS, .train = true};
+        .max_rows = ROWS, .max_out = ROWS, .train = true, .stretch = stretch};
     assert_int_equal(slm_prog_new(&b->p, b->t.rt, &o, &err), 0);
     slm_val y = fn(b, width);
-    slm_emit_cross_entropy(b->p, y);
+    if (!b->classes)
+        slm_emit_cross_entropy(b->p, y);
     if (slm_prog_plan(b->p, &err))
         fail_msg("%s", err.msg);
     bool gathered = y >= 0 && b->p->value[y].gathered;
@@ -276,7 +347,8 @@ static void bench_open(struct bench *b, int threads, case_fn *fn, int width)
         b->ids[r] = r * 4 % b->vocab;
         b->stream[r] = r >= 6;
         b->pos[r] = r < 6 ? r : r - 6;
-        b->target[r] = r == 2 ? -1 : (r * 5 + 1) % b->p->value[y].width;
+        b->target[r] =
+            r == 2 ? -1 : (r * 5 + 1) % (b->classes ? b->classes : b->p->value[y].width);
     }
     static const uint8_t sets[2] = {0, 1};
     b->run = (struct slm_run){.rows = ROWS,
@@ -287,7 +359,8 @@ static void bench_open(struct bench *b, int threads, case_fn *fn, int width)
                               .rope_set = sets,
                               .target = b->target,
                               .out = gathered ? out : NULL,
-                              .n_out = gathered ? 5 : 0};
+                              .n_out = gathered ? 5 : 0,
+                              .seed = 77};
     for (int i = 0; i < b->n_wanted; i++) {
         const struct slm_weight *w = b->wanted[i];
         b->grad[i] = calloc((size_t)w->parts * w->rows * w->cols, sizeof(float));
@@ -296,7 +369,12 @@ static void bench_open(struct bench *b, int threads, case_fn *fn, int width)
     }
     slm_prog_run(b->p, &b->run);
     read_choice(b, b->choice);
-    slm_prog_run_back(b->p, &b->run, 1.0f);
+    slm_prog_run_back(b->p, &b->run);
+}
+
+static void bench_open(struct bench *b, int threads, case_fn *fn, int width)
+{
+    bench_open_in(b, threads, fn, width, 0);
 }
 
 static void bench_close(struct bench *b)
@@ -313,6 +391,7 @@ static double loss_with(struct bench *b, float *x, float v)
     float was = *x;
     int choice[2 * ROWS] = {0};
     *x = v;
+    b->run.later = true; /* no gradient is wanted here */
     slm_prog_run(b->p, &b->run);
     *x = was;
     read_choice(b, choice);
@@ -382,8 +461,7 @@ static void every_op(void **state)
     }
 }
 
-/* Eight runs of one sequence each add up to the bits of one run of eight, where the loss is a
- * sum. */
+/* Runs of one row each add up to one run of all, where the loss is a sum. */
 static void gradients_add(void **state)
 {
     (void)state;
@@ -391,12 +469,15 @@ static void gradients_add(void **state)
     bench_open(&b, 2, do_linear, 40);
     const struct slm_weight *w = b.wanted[0];
     size_t n = (size_t)w->rows * w->cols;
-    float *whole = malloc(n * sizeof *whole);
+    float *whole = malloc(n * sizeof *whole), weight[ROWS];
     assert_non_null(whole);
+    for (int r = 0; r < ROWS; r++)
+        weight[r] = 1.0f + (float)r;
     memset(b.grad[0], 0, n * sizeof *whole);
     b.target[2] = 1;
+    b.run.weight = weight;
     slm_prog_run(b.p, &b.run);
-    slm_prog_run_back(b.p, &b.run, (float)ROWS);
+    slm_prog_run_back(b.p, &b.run);
     memcpy(whole, b.grad[0], n * sizeof *whole);
     memset(b.grad[0], 0, n * sizeof *whole);
     for (int r = 0; r < ROWS; r++) {
@@ -404,18 +485,66 @@ static void gradients_add(void **state)
                               .ids = b.ids + r,
                               .pos = b.pos + r,
                               .n_streams = 1,
-                              .target = b.target + r};
+                              .target = b.target + r,
+                              .weight = weight + r};
         slm_prog_run(b.p, &one);
-        slm_prog_run_back(b.p, &one, 1.0f);
+        slm_prog_run_back(b.p, &one);
     }
-    assert_memory_equal(whole, b.grad[0], n * sizeof *whole);
+    for (size_t i = 0; i < n; i++)
+        assert_true(fabs((double)whole[i] - (double)b.grad[0][i]) < 1e-5);
     free(whole);
     bench_close(&b);
 }
 
+/* What is made again has the bits of what was kept, and takes less room. */
+static void stretches(void **state)
+{
+    (void)state;
+    struct bench kept, again;
+    bench_open(&kept, 2, do_block, 9);
+    bench_open_in(&again, 2, do_block, 9, 1);
+    assert_true(slm_prog_bytes(again.p) < slm_prog_bytes(kept.p));
+    for (int i = 0; i < kept.n_wanted; i++) {
+        const struct slm_weight *w = kept.wanted[i];
+        assert_memory_equal(kept.grad[i], again.grad[i],
+                            (size_t)w->parts * w->rows * w->cols * sizeof(float));
+    }
+    bench_close(&kept);
+    bench_close(&again);
+}
+
+/* Gradients are the same whether the rows' weights are known before the losses or after. */
+static void weights_later(void **state)
+{
+    (void)state;
+    struct bench first, later;
+    float weight[ROWS] = {0.5f, 1, -2, 0, 1, 3, 1, 0.25f, 1};
+    bench_open(&first, 2, do_head_cap, 6);
+    bench_open(&later, 2, do_head_cap, 6);
+    struct bench *both[2] = {&first, &later};
+    for (int k = 0; k < 2; k++) {
+        struct bench *b = both[k];
+        for (int i = 0; i < b->n_wanted; i++)
+            memset(b->grad[i], 0,
+                   (size_t)b->wanted[i]->rows * b->wanted[i]->cols * sizeof(float));
+        b->run.later = k == 1;
+        b->run.weight = k == 1 ? NULL : weight;
+        slm_prog_run(b->p, &b->run);
+        b->run.weight = weight;
+        slm_prog_run_back(b->p, &b->run);
+    }
+    for (int i = 0; i < first.n_wanted; i++)
+        assert_memory_equal(first.grad[i], later.grad[i],
+                            (size_t)first.wanted[i]->rows * first.wanted[i]->cols *
+                                sizeof(float));
+    bench_close(&first);
+    bench_close(&later);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_op),
-                                       cmocka_unit_test(gradients_add)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_op), cmocka_unit_test(gradients_add),
+        cmocka_unit_test(stretches), cmocka_unit_test(weights_later)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
