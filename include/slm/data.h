@@ -3,7 +3,8 @@
 #ifndef SLM_DATA_H
 #define SLM_DATA_H
 
-#include "slm/runtime.h"
+#include "slm/template.h"
+#include "slm/tokenizer.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -22,6 +23,108 @@ enum slm_data_form {
 /* "auto" "jsonl" "json" "csv" "tsv" "text"; NULL out of range. And back: -1 when unknown. */
 SLM_API const char *slm_data_form_name(int form);
 SLM_API int slm_data_form_find(const char *name);
+
+/* ---- token stores: every example as tokens, in a file ---- */
+
+enum slm_tokens_kind {
+    SLM_TOKENS_TEXT,  /* documents */
+    SLM_TOKENS_CHAT,  /* conversations, prompts with their answers */
+    SLM_TOKENS_PAIR,  /* documents 2i and 2i + 1: a prompt with its chosen, its rejected answer
+                       */
+    SLM_TOKENS_JUDGED /* each document's label: desirable (1) or not (0), as KTO wants them */
+};
+
+/* One example. learn[i]: is token i to be predicted; never so for the first. Borrowed from the
+ * store. */
+struct slm_doc {
+    const int32_t *ids;   /* (n) */
+    const uint8_t *learn; /* (n) */
+    int n, targets;       /* targets: how many are to be predicted */
+    int label;            /* pairs: 1 chosen, 0 rejected; judged: the label; else 1 */
+    int64_t row;          /* of the data it was made from, from 0; a row may give several */
+};
+
+typedef struct slm_tokens slm_tokens;
+/* Opens a store that slm_data_build wrote; the file is mapped. Errors: SLM_E_NOTFOUND,
+ * SLM_E_IO, SLM_E_FORMAT (no store, cut short, tables that point outside). */
+SLM_API int slm_tokens_open(slm_tokens **out, slm_runtime *rt, const char *path, slm_err *err);
+/* A store in memory: documents of `seq` ids each in their order, all learnt; ids that do not
+ * fill a last one are left out. Copied. Errors: SLM_E_ARG (fewer than seq ids, an id outside
+ * 0 .. vocab - 1), SLM_E_NOMEM. */
+SLM_API int slm_tokens_from_ids(slm_tokens **out, slm_runtime *rt, const int32_t *ids, size_t n,
+                                int seq, int vocab, slm_err *err);
+SLM_API void slm_tokens_close(slm_tokens **t);
+SLM_API int64_t slm_tokens_docs(const slm_tokens *t);
+/* Document i < slm_tokens_docs. */
+SLM_API void slm_tokens_doc(const slm_tokens *t, int64_t i, struct slm_doc *out);
+
+typedef struct slm_tokens_info {
+    enum slm_tokens_kind kind;
+    int vocab;   /* ids are below it */
+    int longest; /* tokens of the longest document */
+    int64_t docs, ids, targets;
+    const char *hash; /* 32 digits: data, tokenizer, template and options; "" in memory */
+    const char *note; /* the report of the build as JSON, "" when there is none */
+} slm_tokens_info;
+SLM_API void slm_tokens_info_get(const slm_tokens *t, slm_tokens_info *out);
+
+/* ---- feeds: batches of a store ---- */
+
+enum slm_pack {
+    SLM_PACK_BEST_FIT, /* as many documents a row as fit: best fit, longest first */
+    SLM_PACK_WRAPPED,  /* documents as one stream, cut every seq tokens: nothing is left out */
+    SLM_PACK_NONE      /* a document a row */
+};
+
+/* A batch is a pure function of these and its number. A row is up to seq tokens (of a store of
+ * pairs: 2 seq), of whole documents (but for WRAPPED); pairs stay together in one row. */
+typedef struct slm_feed_opts {
+    int seq;   /* most tokens of a row */
+    int batch; /* rows a batch of this rank */
+    enum slm_pack pack;
+    int shuffle; /* another order in each epoch, by the seed */
+    uint64_t seed;
+    int rank, ranks; /* ranks 0 means 1. Batch n of rank r is part r of what one rank would get
+                      * as batch n with ranks * batch rows */
+    int step;  /* rows that all ranks see in an optimiser's step; an epoch is filled up with
+                * empty  batches to whole steps, so that steps are the same whatever the ranks. 0:
+                * ranks *  batch */
+    int cycle; /* no end of an epoch: after the last row the first; only without shuffle */
+} slm_feed_opts;
+SLM_API void slm_feed_opts_init(slm_feed_opts *o); /* seq 2048, batch 1, best fit, shuffle */
+
+/* Tokens of some rows, side by side: there is no padding. Attention stays within a stream, and
+ * positions begin at 0 in each. The feed's own, until the next call. */
+struct slm_batch {
+    int rows;        /* tokens; 0: an empty batch at the end of an epoch */
+    int32_t *ids;    /* (rows) */
+    int32_t *pos;    /* (rows) */
+    int32_t *stream; /* (rows) which document, 0 .. n_streams - 1, ascending */
+    int32_t *target; /* (rows) the next id where it is learnt, else -1 */
+    int n_streams;
+    int32_t *first;  /* (n_streams + 1) first row of each, and the end */
+    int64_t *doc;    /* (n_streams) which document of the store */
+    int64_t targets; /* rows with a target */
+    int packed;      /* rows of the pack (up to seq tokens each) that these come from */
+};
+
+typedef struct slm_feed slm_feed;
+/* The store is borrowed and must outlive the feed. All memory is taken here. Errors: SLM_E_ARG
+ * (a document longer than seq and not WRAPPED, by its row; an empty store; options that do not
+ * go together), SLM_E_NOMEM. */
+SLM_API int slm_feed_open(slm_feed **out, slm_runtime *rt, const slm_tokens *t,
+                          const slm_feed_opts *o, slm_err *err);
+SLM_API void slm_feed_close(slm_feed **f);
+/* Batches in an epoch; rows of the pack in an epoch, of all ranks. */
+SLM_API int64_t slm_feed_batches(const slm_feed *f);
+SLM_API int64_t slm_feed_rows(const slm_feed *f);
+/* Most tokens that a batch may have. */
+SLM_API int slm_feed_most(const slm_feed *f);
+/* Share of seq that the pack's rows fill: 0 .. 1. */
+SLM_API double slm_feed_filled(const slm_feed *f);
+/* Batch `number` of all epochs: number / slm_feed_batches is its epoch. Errors: SLM_E_FORMAT
+ * (an id outside the vocabulary: a damaged store). */
+SLM_API int slm_feed_get(slm_feed *f, uint64_t number, struct slm_batch *out, slm_err *err);
 
 #ifdef __cplusplus
 }

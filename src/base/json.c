@@ -165,4 +165,7 @@ bool slm_json_insert(slm_json *arr, size_t at, slm_json *value)
 
 slm_json *slm_json_ref(slm_json *j) { return json_incref(j); }
 void slm_json_drop(slm_json *obj, const char *key) { json_object_del(obj, key); }
-bool slm_json_same(const slm_json *a, const slm_json *b) { return json_equal(unconst(a), unconst(b)); }
+bool slm_json_same(const slm_json *a, const slm_json *b)
+{
+    return json_equal(unconst(a), unconst(b));
+}
