@@ -39,8 +39,8 @@ enum slm_tokens_kind {
 struct slm_doc {
     const int32_t *ids;   /* (n) */
     const uint8_t *learn; /* (n) */
-    int n, targets;       /* targets: how many are to be predicted */
-    int label;            /* pairs: 1 chosen, 0 rejected; judged: the label; else 1 */
+    int n, targets; /* targets: how many are to be predicted */
+    int label;      /* pairs: 1 chosen, 0 rejected; judged: the label; else 1 */
     int64_t row;          /* of the data it was made from, from 0; a row may give several */
 };
 
