@@ -5,6 +5,7 @@
 #include "slm/runtime.h"
 #include "slm/file.h"
 #include "slm/tokenizer.h"
+#include "slm/lexicon.h"
 #include "slm/template.h"
 #include "slm/data.h"
 #include "slm/model.h"

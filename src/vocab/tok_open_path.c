@@ -65,3 +65,13 @@ int slm_tok_open_path(slm_tokenizer **out, slm_runtime *rt, const char *path, sl
     slm_map_close(&map);
     return rc;
 }
+
+int slm_tok_new_json(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t n,
+                     const char *name, slm_err *err)
+{
+    int rc = slm_tok_open_json(out, rt, s, n, name, err);
+    rc = rc ? rc : slm_tok_finish(*out, err);
+    if (rc)
+        slm_tokenizer_close(out);
+    return rc;
+}

@@ -1,12 +1,13 @@
 /* The face of the vocab room: tokenizers out of files, and back into them.
  *
- * The room knows no GGUF: a GGUF file's tokenizer travels as a `slm_tok_spec`, plain arrays
+ * The room reads no GGUF: a GGUF file's tokenizer travels as a `slm_tok_spec`, plain arrays
  * that room model fills from tokenizer.ggml.* to open one, and that slm_tok_export fills to
- * write one. Everything else (tokenizer.json, SentencePiece, tiktoken, tekken, llama2.c,
+ * write one (slm_tok_spec_put). Everything else (tokenizer.json, SentencePiece, tiktoken, tekken, llama2.c,
  * folders) is opened here by path. What is opened runs in room text. */
 #ifndef SLM_VOCAB_H
 #define SLM_VOCAB_H
 
+#include "format/gguf.h"
 #include "text/text.h"
 
 /* tokenizer.ggml.* as plain arrays. slm_tok_spec_init makes everything absent; arrays are
@@ -40,6 +41,9 @@ int slm_tok_new_gguf(slm_tokenizer **out, slm_runtime *rt, const struct slm_tok_
 
 /* Any form but GGUF, by path: file or folder. (slm_tokenizer_open is this plus GGUF.) */
 int slm_tok_open_path(slm_tokenizer **out, slm_runtime *rt, const char *path, slm_err *err);
+/* From the text of a tokenizer.json; name stands in messages. */
+int slm_tok_new_json(slm_tokenizer **out, slm_runtime *rt, const char *s, size_t n,
+                     const char *name, slm_err *err);
 /* A model folder: tokenizer.json | tokenizer.model | tekken.json | *.tiktoken | vocab.json +
  * merges.txt, with what config.json, generation_config.json, tokenizer_config.json,
  * added_tokens.json and special_tokens_map.json say about special tokens. SLM_E_NOTFOUND when
@@ -58,6 +62,10 @@ struct slm_tok_export {
 int slm_tok_export(struct slm_tok_export *x, const slm_tokenizer *t, size_t n_vocab,
                    slm_err *err);
 void slm_tok_export_release(struct slm_tok_export *x); /* zeroed is fine */
+
+/* Those keys into a file that is being written. */
+int slm_tok_spec_put(slm_gguf_out *w, slm_runtime *rt, const struct slm_tok_spec *spec,
+                     slm_err *err);
 
 /* The tokenizer as the text of a tokenizer.json, appended to out: the original where it came
  * from one, else the pipeline that gives the same ids. */
