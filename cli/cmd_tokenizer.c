@@ -27,9 +27,10 @@ static const struct slm_cli_opt train_opts[] = {
                   "where to: a folder, X.json (tokenizer.json alone) or X.gguf"),
     SLM_CLI_INT(0, "min-frequency", F(min_frequency), "N", 1, 2147483647,
                 "bpe: least count of a pair that is merged (default 2)"),
-    SLM_CLI_VALUE(OPT_TEXT, 0, "pattern", F(pattern), "NAME|REGEX",
-                  "how text is split before merging: gpt2, llama3, qwen2, o200k, tekken or a "
-                  "regular expression (default gpt2)"),
+    SLM_CLI_VALUE(
+        OPT_TEXT, 0, "pattern", F(pattern), "NAME|REGEX",
+        "how text is split before merging: gpt2, llama3, o200k, tekken ... or a regular "
+        "expression (default gpt2)"),
     SLM_CLI_CHOICE(0, "unit", F(unit), "line file",
                    "what is one sequence, which no piece goes beyond (default line)"),
     SLM_CLI_FLAG(0, "byte-fallback", F(byte_fallback),

@@ -21,18 +21,8 @@ void slm_lexicon_opts_init(slm_lexicon_opts *o)
 
 const char *slm_lex_pattern(const slm_lexicon_opts *o)
 {
-    const struct {
-        const char *name, *pattern;
-    } rows[] = {
-        {"gpt2", slm_pattern_gpt2},   {"llama3", slm_pattern_llama3},
-        {"qwen2", slm_pattern_qwen2}, {"tekken", slm_pattern_tekken},
-        {"o200k", slm_pattern_o200k},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (!strcmp(o->pattern, rows[i].name))
-            return rows[i].pattern;
-    }
-    return o->pattern;
+    const char *known = slm_pattern_find(o->pattern);
+    return known ? known : o->pattern;
 }
 
 int32_t slm_lex_vocab_add(struct lex_vocab *v, const char *s, size_t n, double score)
@@ -115,8 +105,7 @@ static int check(const slm_lexicon_opts *o, int n, slm_err *err)
                         o->vocab, o->n_special, least);
     if (word || !*p)
         return slm_fail(err, SLM_E_ARG,
-                        "pattern '%s': known by name are gpt2, llama3, qwen2, o200k, tekken",
-                        p);
+                        "pattern '%s': known by name are %s", p, slm_pattern_names);
     if (!(o->coverage > 0 && o->coverage <= 1) || !(o->shrink > 0.05 && o->shrink < 1) ||
         o->max_piece < 0 || o->max_piece > 64 || o->seeds < 1000 || o->seeds > 16 << 20 ||
         o->rounds < 1 || o->rounds > 100)

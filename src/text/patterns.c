@@ -252,6 +252,23 @@ const struct pre_row *slm_pre_find(const char *name)
     return NULL;
 }
 
+const char *slm_pattern_find(const char *name)
+{
+    static const struct {
+        const char *name, *pattern;
+    } known[] = {
+        {"gpt2", slm_pattern_gpt2},   {"llama3", slm_pattern_llama3},
+        {"qwen2", slm_pattern_qwen2}, {"tekken", slm_pattern_tekken},
+        {"o200k", slm_pattern_o200k},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (!strcmp(known[i].name, name))
+            return known[i].pattern;
+    }
+    return NULL;
+}
+const char slm_pattern_names[] = "gpt2, llama3, qwen2, tekken, o200k";
+
 /* The pattern that a step cuts by, as the rows write it. */
 static const char *pattern_of(const struct pre_step *s)
 {

@@ -361,6 +361,9 @@ int slm_tok_byte_level(slm_tokenizer *t, const char *const *patterns, int n, slm
 
 extern const char slm_pattern_gpt2[], slm_pattern_llama3[], slm_pattern_qwen2[],
     slm_pattern_tekken[], slm_pattern_o200k[];
+/* One of those by the name that people use for it, or NULL; and the names. */
+const char *slm_pattern_find(const char *name);
+extern const char slm_pattern_names[];
 struct pre_row {
     const char *name;
     const char *const *patterns; /* NULL-terminated */

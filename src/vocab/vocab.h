@@ -2,8 +2,8 @@
  *
  * The room reads no GGUF: a GGUF file's tokenizer travels as a `slm_tok_spec`, plain arrays
  * that room model fills from tokenizer.ggml.* to open one, and that slm_tok_export fills to
- * write one (slm_tok_spec_put). Everything else (tokenizer.json, SentencePiece, tiktoken, tekken, llama2.c,
- * folders) is opened here by path. What is opened runs in room text. */
+ * write one (slm_tok_spec_put). Everything else (tokenizer.json, SentencePiece, tiktoken,
+ * tekken, llama2.c, folders) is opened here by path. What is opened runs in room text. */
 #ifndef SLM_VOCAB_H
 #define SLM_VOCAB_H
 
