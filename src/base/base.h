@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/assert.h"
 #include "base/dtype.h"
+#include "base/dynamic8.h"
 #include "base/cpu.h"
 #include "base/state.h"
 #include "base/alloc.h"

@@ -55,6 +55,9 @@ typedef struct { uint8_t qs[48]; uint8_t qh[4]; uint16_t d; } block_tq1_0;
 typedef struct { uint8_t qs[64]; uint16_t d; } block_tq2_0;
 typedef struct { uint8_t e; uint8_t qs[16]; } block_mxfp4;
 typedef struct { uint8_t d[4]; uint8_t qs[32]; } block_nvfp4;
+/* bitsandbytes' 4-bit block of 64 as it stands in memory, never in a GGUF file; the first of
+ * two values in the high half of a byte */
+typedef struct { float d; uint8_t qs[32]; } block_nf4;
 typedef struct { uint16_t d; uint8_t qs[16]; } block_q1_0;
 typedef struct { uint16_t d; uint8_t qs[16]; } block_q2_0;
 
@@ -69,5 +72,6 @@ SLM_BLOCK_IS(block_iq3_xxs, 98); SLM_BLOCK_IS(block_iq3_s, 110); SLM_BLOCK_IS(bl
 SLM_BLOCK_IS(block_iq1_m, 56);  SLM_BLOCK_IS(block_iq4_nl, 18); SLM_BLOCK_IS(block_iq4_xs, 136);
 SLM_BLOCK_IS(block_tq1_0, 54);  SLM_BLOCK_IS(block_tq2_0, 66);  SLM_BLOCK_IS(block_mxfp4, 17);
 SLM_BLOCK_IS(block_nvfp4, 36);  SLM_BLOCK_IS(block_q1_0, 18);   SLM_BLOCK_IS(block_q2_0, 18);
+SLM_BLOCK_IS(block_nf4, 36);
 
 #endif

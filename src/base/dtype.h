@@ -25,6 +25,10 @@ struct slm_dtype_info {
 
 extern const struct slm_dtype_info slm_dtypes[SLM_DTYPE_COUNT];
 
+/* What NF4's codes stand for, times a block's largest magnitude: quantiles of the normal
+ * distribution with an exact zero (Dettmers et al., arXiv 2305.14314). */
+extern const float slm_nf4_values[16];
+
 /* By GGUF id, by name (any case); -1 when there is none. */
 int slm_dtype_of_gguf(uint32_t id);
 int slm_dtype_of_name(const char *name);

@@ -69,6 +69,15 @@ void slm_map_close(struct slm_map *m)
     memset(m, 0, sizeof *m);
 }
 
+void slm_map_forget(const void *p, size_t n)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uintptr_t from = ((uintptr_t)p + page - 1) / page * page,
+              to = ((uintptr_t)p + n) / page * page;
+    if (from < to)
+        madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 int slm_file_slurp(struct slm_buf *buf, const char *path, slm_err *err)
 {
     struct stat st;

@@ -15,6 +15,9 @@ struct slm_map {
 /* Errors: SLM_E_IO (names path and reason; a folder is refused), SLM_E_NOTFOUND. */
 int slm_map_open(struct slm_map *m, const char *path, slm_err *err);
 void slm_map_close(struct slm_map *m);
+/* n bytes at p, which are a map's, will not be read soon: the pages that lie inside are given
+ * back (reading them again brings them back from the file). */
+void slm_map_forget(const void *p, size_t n);
 
 /* Reads the whole file into buf (appended), refusing more than buf->max. */
 int slm_file_slurp(struct slm_buf *buf, const char *path, slm_err *err);

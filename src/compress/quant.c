@@ -113,7 +113,7 @@ static int choose_one(slm_quant *q, const struct asks *a, int i, bool pure, slm_
     const struct slm_weight *w = &q->m->weight[i];
     struct slm_quant_row *row = &q->row[i];
     int asked = asked_type(q, a, i);
-    enum slm_dtype t = w->type;
+    enum slm_dtype t = slm_dtypes[w->type].gguf < 0 ? SLM_F32 : w->type; /* nf4: no file's */
     row->asked = asked > -2;
     if (asked >= 0 && w->cols % slm_dtypes[asked].block)
         return slm_fail(err, SLM_E_ARG,

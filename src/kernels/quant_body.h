@@ -95,6 +95,23 @@ static void q6_k_to_f32(float *out, const void *in, size_t n)
     }
 }
 
+#ifdef VF_TABLE16
+/* VN codes, the first of two in the high half of a byte, as their values. */
+static void nf4_to_f32(float *out, const void *in, size_t n)
+{
+    const uint8_t *p = in;
+    const struct vf_table16 t = vf_table16(slm_nf4_values);
+    for (; n >= 64; n -= 64, p += sizeof(block_nf4), out += 64) {
+        float top;
+        memcpy(&top, p, 4);
+        vf d = vf_set1(top);
+        for (int i = 0; i < 64; i += VN)
+            vf_store(out + i, vf_mul(vf_of_table16(&t, vi_of_halves(p + 4 + i / 2)), d));
+    }
+}
+
+#endif
+
 static void f32_to_f16(void *out, const float *in, size_t n)
 {
     uint8_t *p = out;
@@ -165,6 +182,34 @@ static void f32_to_q8_0(void *out, const float *in, size_t n)
     }
 }
 
+#ifdef VF_TABLE16
+/* VN values as codes: how many midpoints lie below each. */
+static void f32_to_nf4(void *out, const float *in, size_t n)
+{
+    uint8_t *p = out, code[64];
+    vf mid[15];
+    for (int c = 0; c < 15; c++)
+        mid[c] = vf_set1((slm_nf4_values[c] + slm_nf4_values[c + 1]) / 2);
+    for (; n >= 64; n -= 64, p += sizeof(block_nf4), in += 64) {
+        float top = ordinary_top(in, 64);
+        if (top < 0) {
+            slm_from_f32_generic(SLM_NF4)(p, in, 64);
+            continue;
+        }
+        vf id = vf_set1(1.0f / top);
+        for (int i = 0; i < 64; i += VN) {
+            vf v = vf_mul(vf_load(in + i), id), count = vf_zero();
+            for (int c = 0; c < 15; c++)
+                count = vf_if_less(mid[c], v, vf_add(count, vf_set1(1.0f)), count);
+            vi_put8(code + i, vi_round(count));
+        }
+        memcpy(p, &top, 4);
+        for (int i = 0; i < 32; i++)
+            p[4 + i] = (uint8_t)(code[2 * i] << 4 | code[2 * i + 1]);
+    }
+}
+#endif
+
 static void f32_to_q8_s(void *out, const float *in, size_t n)
 {
     uint8_t *p = out;
@@ -220,6 +265,9 @@ static slm_to_f32_fn *to_f32_of(enum slm_dtype t)
     case SLM_Q4_0: return q4_0_to_f32;
     case SLM_Q4_K: return q4_k_to_f32;
     case SLM_Q6_K: return q6_k_to_f32;
+#ifdef VF_TABLE16
+    case SLM_NF4: return nf4_to_f32;
+#endif
     default: return slm_to_f32_generic(t);
     }
 }
@@ -235,4 +283,8 @@ static void fill_quant(struct slm_kern *k)
     k->from_f32[SLM_Q8_0] = f32_to_q8_0;
     k->from_f32[SLM_Q8_S] = f32_to_q8_s;
     k->from_f32[SLM_Q8_K] = f32_to_q8_k;
+#ifdef VF_TABLE16
+    k->to_f32[SLM_NF4] = nf4_to_f32;
+    k->from_f32[SLM_NF4] = f32_to_nf4;
+#endif
 }

@@ -281,6 +281,22 @@ static void block_from_nvfp4(block_nvfp4 *b, const float *x)
     }
 }
 
+/* bitsandbytes' rule: the largest magnitude's inverse multiplies, and a value takes the code
+ * that as many midpoints lie below; one on a midpoint takes the lower code. */
+static void block_from_nf4(block_nf4 *b, const float *x)
+{
+    for (int j = 0; j < 64; j++)
+        b->d = fabsf(x[j]) > b->d ? fabsf(x[j]) : b->d;
+    float id = 1.0f / (b->d > 1e-38f ? b->d : 1e-38f);
+    for (int j = 0; j < 64; j++) {
+        float v = x[j] * id;
+        int code = 0;
+        for (int c = 0; c < 15; c++)
+            code += v > (slm_nf4_values[c] + slm_nf4_values[c + 1]) / 2;
+        b->qs[j / 2] |= (uint8_t)(j % 2 ? code : code << 4);
+    }
+}
+
 ROW_FROM_F32(q4_0, 32)
 ROW_FROM_F32(q4_1, 32)
 ROW_FROM_F32(q5_0, 32)
@@ -295,6 +311,7 @@ ROW_FROM_F32(tq1_0, 256)
 ROW_FROM_F32(tq2_0, 256)
 ROW_FROM_F32(mxfp4, 32)
 ROW_FROM_F32(nvfp4, 64)
+ROW_FROM_F32(nf4, 64)
 
 void slm_quant_fill_from(struct slm_kern *k)
 {
@@ -315,4 +332,5 @@ void slm_quant_fill_from(struct slm_kern *k)
     k->from_f32[SLM_TQ2_0] = f32_to_tq2_0;
     k->from_f32[SLM_MXFP4] = f32_to_mxfp4;
     k->from_f32[SLM_NVFP4] = f32_to_nvfp4;
+    k->from_f32[SLM_NF4] = f32_to_nf4;
 }

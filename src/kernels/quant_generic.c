@@ -173,6 +173,14 @@ static void nvfp4_block(float *y, const block_nvfp4 *b)
     }
 }
 
+static void nf4_block(float *y, const block_nf4 *b)
+{
+    for (int j = 0; j < 32; j++) {
+        y[2 * j] = slm_nf4_values[b->qs[j] >> 4] * b->d;
+        y[2 * j + 1] = slm_nf4_values[b->qs[j] & 15] * b->d;
+    }
+}
+
 SLM_ROW_TO_F32(q4_0, 32)
 SLM_ROW_TO_F32(q4_1, 32)
 SLM_ROW_TO_F32(q5_0, 32)
@@ -186,6 +194,7 @@ SLM_ROW_TO_F32(tq1_0, 256)
 SLM_ROW_TO_F32(tq2_0, 256)
 SLM_ROW_TO_F32(mxfp4, 32)
 SLM_ROW_TO_F32(nvfp4, 64)
+SLM_ROW_TO_F32(nf4, 64)
 
 void slm_kern_fill_quant_generic(struct slm_kern *k)
 {
@@ -217,6 +226,7 @@ void slm_kern_fill_quant_generic(struct slm_kern *k)
     k->to_f32[SLM_TQ2_0] = tq2_0_to_f32;
     k->to_f32[SLM_MXFP4] = mxfp4_to_f32;
     k->to_f32[SLM_NVFP4] = nvfp4_to_f32;
+    k->to_f32[SLM_NF4] = nf4_to_f32;
     slm_quant_fill_k(k);
     slm_quant_fill_iq(k);
     slm_quant_fill_from(k);

@@ -182,6 +182,29 @@ static inline vi vi_of_u8(const void *p)
 {
     return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
 }
+/* VN halves of bytes, the high one of each first */
+static inline vi vi_of_halves(const void *p)
+{
+    int four;
+    memcpy(&four, p, 4);
+    __m128i b = _mm_cvtsi32_si128(four), low = _mm_set1_epi8(15);
+    return _mm256_cvtepu8_epi32(_mm_unpacklo_epi8(
+        _mm_and_si128(_mm_srli_epi16(b, 4), low), _mm_and_si128(b, low)));
+}
+/* sixteen floats to pick from by number */
+#define VF_TABLE16
+struct vf_table16 {
+    vf low, high;
+};
+static inline struct vf_table16 vf_table16(const float *x)
+{
+    return (struct vf_table16){vf_load(x), vf_load(x + 8)};
+}
+static inline vf vf_of_table16(const struct vf_table16 *t, vi i)
+{
+    vf low = _mm256_permutevar8x32_ps(t->low, i), high = _mm256_permutevar8x32_ps(t->high, i);
+    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(i, 28)));
+}
 /* 0 in bytes that are 0, all ones in the others */
 static inline vi vi_nonzero8(vi a)
 {

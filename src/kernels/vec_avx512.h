@@ -179,6 +179,26 @@ static inline vi vi_of_u8(const void *p)
 {
     return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
 }
+/* VN halves of bytes, the high one of each first */
+static inline vi vi_of_halves(const void *p)
+{
+    __m128i b = _mm_loadl_epi64((const __m128i *)p), low = _mm_set1_epi8(15);
+    return _mm512_cvtepu8_epi32(_mm_unpacklo_epi8(
+        _mm_and_si128(_mm_srli_epi16(b, 4), low), _mm_and_si128(b, low)));
+}
+/* sixteen floats to pick from by number */
+#define VF_TABLE16
+struct vf_table16 {
+    vf v;
+};
+static inline struct vf_table16 vf_table16(const float *x)
+{
+    return (struct vf_table16){vf_load(x)};
+}
+static inline vf vf_of_table16(const struct vf_table16 *t, vi i)
+{
+    return _mm512_permutexvar_ps(i, t->v);
+}
 /* 0 in bytes that are 0, all ones in the others */
 static inline vi vi_nonzero8(vi a) { return _mm512_movm_epi8(_mm512_test_epi8_mask(a, a)); }
 static inline vf vi_float(vi a) { return _mm512_cvtepi32_ps(a); }

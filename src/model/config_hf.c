@@ -80,6 +80,8 @@ static void refuse(struct reader *r)
     static const char *const keys[] = {"quantization_config", "compression_config"};
     for (size_t i = 0; i < 2 && !r->rc; i++) {
         const slm_json *q = slm_json_find(r->s->config, keys[i]);
+        if (i == 0 && r->s->own)
+            continue; /* bnb.c has read it */
         if (slm_json_is(q, SLM_JSON_OBJECT) || find(r, keys[i])) {
             const char *how = slm_json_str(slm_json_find(q, "quant_method"), NULL);
             r->rc = slm_fail(

@@ -33,7 +33,10 @@ enum slm_dtype slm_convert_type(const struct slm_convert *c, int i, bool gguf)
     bool matrix = is_matrix(c->m, i);
     if (c->plan)
         return c->plan->type[i];
-    enum slm_dtype stored = slm_dtypes[w->type].block > 1 && !gguf ? SLM_F16 : w->type;
+    bool blocks = slm_dtypes[w->type].block > 1;
+    enum slm_dtype stored = blocks && !gguf                          ? SLM_F16
+                            : blocks && slm_dtypes[w->type].gguf < 0 ? SLM_F32
+                                                                     : w->type;
     if (!matrix || (gguf && c->m->row[i]->slot == SLM_W_ROUTER))
         return gguf ? SLM_F32 : c->type >= 0 ? (enum slm_dtype)c->type : stored;
     if (c->type < 0)

@@ -33,7 +33,7 @@ static const char *given_name(slm_model *m)
     return name && *name ? name : NULL;
 }
 
-static int describe(slm_model *m, slm_err *err)
+int slm_model_describe(slm_model *m, slm_err *err)
 {
     uint64_t by[SLM_DTYPE_COUNT] = {0}, all = 0;
     for (int i = 0; i < m->n_weights; i++) {
@@ -51,9 +51,14 @@ static int describe(slm_model *m, slm_err *err)
     m->types = slm_arena_strdup(&m->arena, b.s);
     int rc = slm_buf_check(&b, "model", err);
     slm_buf_release(&b);
+    return rc || m->types ? rc : slm_fail_mem(err, "model", 4096);
+}
+
+static int name_it(slm_model *m, slm_err *err)
+{
     const char *name = given_name(m), *base = slm_path_base(m->src.path);
     m->name = slm_arena_strdup(&m->arena, name ? name : *base ? base : m->src.path);
-    return rc || (m->types && m->name) ? rc : slm_fail_mem(err, "model", 4096);
+    return m->name ? 0 : slm_fail_mem(err, "model", 256);
 }
 
 static int new_model(slm_model **out, slm_runtime *rt, slm_err *err)
@@ -75,7 +80,9 @@ static int finish(slm_model **out, slm_model *m, int rc, const slm_model_opts *o
     if (!rc)
         rc = slm_model_bind(m, err);
     if (!rc)
-        rc = describe(m, err);
+        rc = slm_model_describe(m, err);
+    if (!rc)
+        rc = name_it(m, err);
     slm_mem_stats before, after;
     slm_runtime_memory(m->rt, &before);
     if (!rc)
@@ -116,6 +123,8 @@ void slm_model_close(slm_model **pm)
         return;
     slm_tokenizer_close(&m->tok);
     slm_template_free(m->tmpl);
+    for (int i = 0; i < m->n_own; i++)
+        slm_pages_free(m->rt, SLM_MEM_MODEL, m->own[i].p, m->own[i].n);
     slm_source_close(&m->src);
     slm_arena_release(&m->arena);
     slm_free(m->rt, m);

@@ -38,6 +38,11 @@ struct slm_model {
     int32_t *eog; /* end of generation, beyond the tokenizer's own set */
     int n_eog;
     slm_model_defaults defaults;
+    struct slm_model_pages {
+        void *p;
+        size_t n;
+    } *own; /* matrices made by slm_model_retype */
+    int n_own;
 };
 
 /* ---- adapters: read, made and written by the adapter room, emitted by block.c ---- */
@@ -132,6 +137,24 @@ int slm_model_write_gguf(slm_model *m, const char *path, const struct slm_gguf_p
 /* Bytes of the file that it would write. */
 int slm_model_measure_gguf(slm_model *m, const struct slm_gguf_plan *plan, uint64_t *bytes,
                            slm_err *err);
+/* Matrices rounded to another type in memory, in place of the file's (retype.c): the frozen
+ * base of QLoRA. What takes no more bits already, and what has rows that the type's block does
+ * not divide, stays and is told by the log. */
+struct slm_retype {
+    enum slm_dtype type; /* of blocks: NF4 or one of GGUF's */
+    bool ends;           /* the embedding and the output matrix too; else only the layers' */
+    slm_progress_fn *progress; /* in bytes made; NULL: none */
+    void *progress_arg;
+    int changed, narrow, small; /* out: matrices that changed, and stayed for these reasons */
+};
+/* No session or program of the model may be there. Errors: SLM_E_ARG (a type without blocks, or
+ * that can not be rounded to), SLM_E_NUMERIC (naming tensor and row), SLM_E_CANCELLED,
+ * SLM_E_NOMEM; the model is then as before or partly changed, and works. */
+int slm_model_retype(slm_model *m, struct slm_retype *o, slm_err *err);
+/* Bytes that the matrices which it would change take afterwards. */
+uint64_t slm_model_retype_bytes(const slm_model *m, const struct slm_retype *o);
+/* m->types, anew. */
+int slm_model_describe(slm_model *m, slm_err *err);
 /* Is weight i a matrix that may be rounded (no vector, no router)? */
 bool slm_model_rounds(const slm_model *m, int i);
 /* A model without weights (shell.c): hp with all but its arrays and what follows from the rest;

@@ -87,6 +87,8 @@ static int open_folder(struct slm_source *s, slm_err *err)
     if (!rc)
         rc = open_weights(s, &buf, err);
     if (!rc)
+        rc = slm_source_unpack(s, err);
+    if (!rc)
         rc = find_prefix(s, err);
     slm_buf_release(&buf);
     return rc;
@@ -164,32 +166,46 @@ void slm_source_close(struct slm_source *s)
     slm_json_free(s->tok_config);
     slm_map_close(&s->map);
     slm_pages_free(s->rt, SLM_MEM_MODEL, s->image, s->image_bytes);
+    slm_pages_free(s->rt, SLM_MEM_MODEL, s->unpacked, s->unpacked_bytes);
     memset(s, 0, sizeof *s);
 }
 
 size_t slm_source_count(const struct slm_source *s)
 {
-    return s->gguf ? slm_gguf_tensor_count(s->gguf)
-           : s->st ? slm_st_tensor_count(s->st)
-                   : s->n_own;
+    return s->own    ? s->n_own
+           : s->gguf ? slm_gguf_tensor_count(s->gguf)
+           : s->st   ? slm_st_tensor_count(s->st)
+                     : 0;
 }
 
 const struct slm_tensor_ref *slm_source_at(const struct slm_source *s, size_t i)
 {
-    return s->gguf ? slm_gguf_tensor_at(s->gguf, i)
-           : s->st ? slm_st_tensor_at(s->st, i)
-                   : &s->own[i];
+    return s->own    ? &s->own[i]
+           : s->gguf ? slm_gguf_tensor_at(s->gguf, i)
+                     : slm_st_tensor_at(s->st, i);
 }
 
 int64_t slm_source_find(const struct slm_source *s, const char *name)
 {
-    if (s->kind == SLM_SOURCE_LLAMA2C) {
-        for (size_t i = 0; i < s->n_own; i++)
-            if (!strcmp(s->own[i].name, name))
-                return (int64_t)i;
+    for (size_t i = 0; s->own && i < s->n_own; i++)
+        if (!strcmp(s->own[i].name, name))
+            return (int64_t)i;
+    if (s->own)
         return -1;
-    }
-    const struct slm_tensor_ref *t =
-        s->gguf ? slm_gguf_tensor_find(s->gguf, name) : slm_st_tensor_find(s->st, name);
+    const struct slm_tensor_ref *t = s->gguf ? slm_gguf_tensor_find(s->gguf, name)
+                                     : s->st ? slm_st_tensor_find(s->st, name)
+                                             : NULL;
     return t ? t - slm_source_at(s, 0) : -1;
+}
+
+void slm_source_forget(const struct slm_source *s, const uint8_t *p, size_t n)
+{
+    uintptr_t at = (uintptr_t)p, unpacked = (uintptr_t)s->unpacked;
+    if (s->image || (at >= unpacked && at - unpacked < s->unpacked_bytes))
+        return;
+    for (size_t i = 0; i < slm_source_count(s); i++) { /* not what was copied for alignment */
+        const struct slm_tensor_ref *t = slm_source_at(s, i);
+        if (at >= (uintptr_t)t->data && at - (uintptr_t)t->data < t->bytes)
+            slm_map_forget(p, n);
+    }
 }

@@ -25,8 +25,11 @@ struct slm_source {
     struct slm_map map;               /* llama2.c */
     uint8_t *image;                   /* a GGUF file made in memory, or NULL */
     size_t image_bytes;
-    struct slm_tensor_ref *own;       /* llama2.c's tensors under GGUF names */
+    struct slm_tensor_ref *own; /* llama2.c's tensors under GGUF names, or a folder's with what
+                                   bitsandbytes quantised put together; NULL: the file's */
     size_t n_own;
+    uint8_t *unpacked; /* the bytes of the latter's matrices */
+    size_t unpacked_bytes;
     int32_t
         header[8]; /* llama2.c: dim, hidden, layers, heads, kv heads, vocab, context, tied */
 };
@@ -40,11 +43,18 @@ void slm_source_close(struct slm_source *s); /* zeroed is fine */
 
 size_t slm_source_count(const struct slm_source *s);
 const struct slm_tensor_ref *slm_source_at(const struct slm_source *s, size_t i);
+/* Bytes that will not be read again: where they are a mapped file's, memory is given back. */
+void slm_source_forget(const struct slm_source *s, const uint8_t *p, size_t n);
 /* Index of the tensor of that name, or -1. */
 int64_t slm_source_find(const struct slm_source *s, const char *name);
 
 /* llama2.c's .bin, versions 0, 1 and 2: fills own and header (llama2c.c). */
 int slm_llama2c_open(struct slm_source *s, slm_err *err);
+
+/* A folder that bitsandbytes quantised to NF4 (its config.json says so): fills own and unpacked
+ * (bnb.c); other folders stay as they are. Errors: SLM_E_FORMAT, SLM_E_UNSUPPORTED (fp4, 8-bit
+ * weights), SLM_E_NOMEM. */
+int slm_source_unpack(struct slm_source *s, slm_err *err);
 
 /* The numbers, by kind of file. Arrays go into the source's arena. */
 int slm_config_hf(struct slm_hparams *hp, struct slm_source *s, slm_err *err);
