@@ -40,8 +40,7 @@ static void score_back(slm_prog *p, const struct back *b, float *s, float *prob,
     memcpy(prob, s, m * sizeof *s);
     p->kern->softmax(prob, m);
     float mean = p->kern->dot(prob, g, m);
-    for (size_t j = 0; j < m; j++)
-        g[j] = prob[j] * (g[j] - mean);
+    p->kern->softmax_back(g, prob, mean, m);
     for (size_t j = 0; j < m && cap > 0; j++) {
         float t = s[j] / cap;
         g[j] *= 1.0f - t * t;

@@ -1,8 +1,6 @@
 /* glu: act(gate) * up, and act alone: the nonlinear half of a feed-forward block. */
 #include "graph/prog.h"
 
-#include <math.h>
-
 slm_val slm_emit_glu(slm_prog *p, slm_val gate, slm_val up, enum slm_act act)
 {
     if (!slm_emit_ok(p, gate, up) || up < 0)
@@ -30,19 +28,12 @@ void slm_op_glu_fwd(slm_prog *p, const struct node *n, const struct slm_run *run
            slm_row(p, n->in[1], r) + s.c0, s.c1 - s.c0);
 }
 
-/* y = act(x) and its slope. gelu's tanh form: Hendrycks and Gimpel, arXiv 1606.08415. */
-static void act_slope(enum slm_act act, float x, float *y, float *slope)
+static void gate_back(slm_prog *p, const struct node *n, const struct slm_gate_back *b)
 {
-    if (act == SLM_ACT_SILU) {
-        float s = 1.0f / (1.0f + expf(-x));
-        *y = x * s;
-        *slope = s * (1.0f + x * (1.0f - s));
-    } else {
-        const float k = 0.7978845608028654f, c = 0.044715f; /* sqrt(2 / pi) */
-        float t = tanhf(k * (x + c * x * x * x));
-        *y = 0.5f * x * (1.0f + t);
-        *slope = 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * k * (1.0f + 3.0f * c * x * x);
-    }
+    if (n->i[0] == SLM_ACT_SILU)
+        p->kern->silu_back(b);
+    else
+        p->kern->gelu_back(b);
 }
 
 void slm_op_glu_bwd(slm_prog *p, const struct node *n, const struct slm_run *run, int ith,
@@ -51,15 +42,13 @@ void slm_op_glu_bwd(slm_prog *p, const struct node *n, const struct slm_run *run
     struct slm_part s =
         slm_part_of(slm_value_rows(p, n->out, run), p->value[n->out].width, ith, nth);
     for (int r = s.r0; r < s.r1; r++) {
-        const float *g = slm_row(p, n->in[0], r), *u = slm_row(p, n->in[1], r);
-        const float *dy = slm_grad_row(p, n->out, r);
-        float *dg = slm_grad_row(p, n->in[0], r), *du = slm_grad_row(p, n->in[1], r);
-        for (size_t c = s.c0; c < s.c1; c++) {
-            float y, slope;
-            act_slope((enum slm_act)n->i[0], g[c], &y, &slope);
-            dg[c] += dy[c] * u[c] * slope;
-            du[c] += dy[c] * y;
-        }
+        struct slm_gate_back b = {.dg = slm_grad_row(p, n->in[0], r) + s.c0,
+                                  .du = slm_grad_row(p, n->in[1], r) + s.c0,
+                                  .dy = slm_grad_row(p, n->out, r) + s.c0,
+                                  .g = slm_row(p, n->in[0], r) + s.c0,
+                                  .u = slm_row(p, n->in[1], r) + s.c0,
+                                  .n = s.c1 - s.c0};
+        gate_back(p, n, &b);
     }
 }
 
@@ -97,12 +86,10 @@ void slm_op_act_bwd(slm_prog *p, const struct node *n, const struct slm_run *run
     struct slm_part s =
         slm_part_of(slm_value_rows(p, n->out, run), p->value[n->out].width, ith, nth);
     for (int r = s.r0; r < s.r1; r++) {
-        const float *x = slm_row(p, n->in[0], r), *dy = slm_grad_row(p, n->out, r);
-        float *dx = slm_grad_row(p, n->in[0], r);
-        for (size_t c = s.c0; c < s.c1; c++) {
-            float y, slope;
-            act_slope((enum slm_act)n->i[0], x[c], &y, &slope);
-            dx[c] += dy[c] * slope;
-        }
+        struct slm_gate_back b = {.dg = slm_grad_row(p, n->in[0], r) + s.c0,
+                                  .dy = slm_grad_row(p, n->out, r) + s.c0,
+                                  .g = slm_row(p, n->in[0], r) + s.c0,
+                                  .n = s.c1 - s.c0};
+        gate_back(p, n, &b);
     }
 }

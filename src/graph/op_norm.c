@@ -76,45 +76,22 @@ void slm_op_norm_fwd(slm_prog *p, const struct node *n, const struct slm_run *ru
 }
 
 /* stat: mean and 1 / deviation of a row, as forward had them */
-static void row_stat(const struct node *n, const float *x, size_t width, float *stat)
+static void row_stat(const slm_prog *p, const struct node *n, const float *x, size_t width,
+                     float *stat)
 {
     double mean = 0, sq = 0;
-    if (n->i[I_KIND] == SLM_NORM_LAYER) {
+    stat[0] = 0;
+    if (n->i[I_KIND] == SLM_NORM_RMS) {
+        sq = (double)p->kern->dot(x, x, width);
+    } else {
         for (size_t c = 0; c < width; c++)
             mean += (double)x[c];
         mean /= (double)width;
+        for (size_t c = 0; c < width; c++)
+            sq += ((double)x[c] - mean) * ((double)x[c] - mean);
+        stat[0] = (float)mean;
     }
-    for (size_t c = 0; c < width; c++)
-        sq += ((double)x[c] - mean) * ((double)x[c] - mean);
-    stat[0] = (float)mean;
     stat[1] = (float)(1.0 / sqrt(sq / (double)width + (double)n->f[F_EPS]));
-}
-
-/* With z = (x - mean) r and g = dy w: dx = r (g - mean(g) - z mean(g z)); RMS has no mean(g).
- */
-struct row {
-    const float *x, *dy, *w, *stat;
-    float *dx;
-    size_t width;
-};
-
-static void row_back(const struct node *n, const struct row *row)
-{
-    bool layer = n->i[I_KIND] == SLM_NORM_LAYER;
-    float shift = n->f[F_SHIFT], *dx = row->dx;
-    const float *x = row->x, *dy = row->dy, *w = row->w, *stat = row->stat;
-    size_t width = row->width;
-    double g1 = 0, g2 = 0;
-    for (size_t c = 0; c < width; c++) {
-        float g = dy[c] * (w ? w[c] + shift : 1.0f);
-        g1 += (double)g;
-        g2 += (double)g * (double)((x[c] - stat[0]) * stat[1]);
-    }
-    float m1 = layer ? (float)(g1 / (double)width) : 0.0f, m2 = (float)(g2 / (double)width);
-    for (size_t c = 0; c < width; c++) {
-        float g = dy[c] * (w ? w[c] + shift : 1.0f), z = (x[c] - stat[0]) * stat[1];
-        dx[c] += stat[1] * (g - m1 - z * m2);
-    }
 }
 
 /* Gradients of the weights: a thread owns columns and adds rows up in order. */
@@ -126,14 +103,12 @@ static void vector_back(slm_prog *p, const struct node *n, int rows, int ith, in
     slm_split(width, 16, ith, nth, &lo, &hi);
     for (int i = 0; i < rows * heads; i++) {
         int r = i / heads;
-        size_t at = (size_t)(i % heads) * width, own = n->i[I_OWN] ? at : 0;
+        size_t at = (size_t)(i % heads) * width + lo, own = (n->i[I_OWN] ? at : lo);
         const float *x = slm_row(p, n->in[0], r) + at, *dy = slm_grad_row(p, n->out, r) + at;
-        for (size_t c = lo; c < hi; c++) {
-            if (n->gw)
-                n->gw[own + c] += dy[c] * (x[c] - stat[2 * i]) * stat[2 * i + 1];
-            if (n->gb)
-                n->gb[own + c] += dy[c];
-        }
+        if (n->gw)
+            p->kern->norm_gain(n->gw + own, dy, x, stat[2 * i], stat[2 * i + 1], hi - lo);
+        if (n->gb)
+            p->kern->add(n->gb + own, n->gb + own, dy, hi - lo);
     }
 }
 
@@ -147,16 +122,18 @@ void slm_op_norm_bwd(slm_prog *p, const struct node *n, const struct slm_run *ru
     for (size_t i = lo; i < hi; i++) {
         int r = (int)(i / heads);
         size_t at = i % heads * width;
-        struct row row = {
-            .x = slm_row(p, n->in[0], r) + at,
-            .dy = slm_grad_row(p, n->out, r) + at,
-            .w = n->vec ? n->vec + (n->i[I_OWN] ? at : 0) : NULL,
-            .stat = stat + 2 * i,
-            .dx = slm_grad_row(p, n->in[0], r) + at,
-            .width = width,
-        };
-        row_stat(n, row.x, width, stat + 2 * i);
-        row_back(n, &row);
+        const float *x = slm_row(p, n->in[0], r) + at;
+        row_stat(p, n, x, width, stat + 2 * i);
+        struct slm_norm_back row = {.dx = slm_grad_row(p, n->in[0], r) + at,
+                                    .x = x,
+                                    .dy = slm_grad_row(p, n->out, r) + at,
+                                    .w = n->vec ? n->vec + (n->i[I_OWN] ? at : 0) : NULL,
+                                    .shift = n->f[F_SHIFT],
+                                    .mean = stat[2 * i],
+                                    .r = stat[2 * i + 1],
+                                    .centred = n->i[I_KIND] == SLM_NORM_LAYER,
+                                    .n = width};
+        p->kern->norm_back(&row);
     }
     slm_pool_barrier(p->rt->pool);
     if (n->gw || n->gb)

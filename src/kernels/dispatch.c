@@ -27,6 +27,7 @@ static void fill_generic(struct slm_kern *k)
     slm_kern_fill_quantize_generic(k);
     slm_kern_fill_iq_best_generic(k);
     slm_kern_fill_elem_generic(k);
+    slm_kern_fill_back_generic(k);
     slm_kern_fill_norm_generic(k);
     slm_kern_fill_mul_generic(k);
     slm_kern_fill_gemm_generic(k);

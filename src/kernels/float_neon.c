@@ -11,6 +11,7 @@
 #define XR 6 /* activation rows of a tile: as many as there are registers for */
 
 #include "kernels/elem_body.h"
+#include "kernels/back_body.h"
 #include "kernels/quant_body.h"
 #include "kernels/mul_body.h"
 #include "kernels/rows_body.h"
@@ -19,6 +20,7 @@
 void slm_kern_fill_neon(struct slm_kern *k)
 {
     fill_elem(k);
+    fill_back(k);
     fill_quant(k);
     fill_mul(k);
     k->add_rows = add_rows;

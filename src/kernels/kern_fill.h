@@ -15,6 +15,7 @@ void slm_kern_fill_iq_best_avx2(struct slm_kern *k);
 
 /* All other generic slots, by file. */
 void slm_kern_fill_elem_generic(struct slm_kern *k);
+void slm_kern_fill_back_generic(struct slm_kern *k);
 void slm_kern_fill_norm_generic(struct slm_kern *k);
 void slm_kern_fill_mul_generic(struct slm_kern *k);
 void slm_kern_fill_gemm_generic(struct slm_kern *k);

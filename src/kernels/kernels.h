@@ -117,6 +117,23 @@ struct slm_values {
     size_t width;
 };
 
+/* dg += dy u act'(g), du += dy act(g), of n columns; u NULL: ones, and du is left alone. */
+struct slm_gate_back {
+    float *dg, *du;
+    const float *dy, *g, *u;
+    size_t n;
+};
+
+/* dx += r (g - m1 - z m2) with g = dy (w + shift), z = (x - mean) r, m2 the mean of g z, and m1
+ * that of g where centred (LayerNorm), else 0; w NULL: ones. */
+struct slm_norm_back {
+    float *dx;
+    const float *x, *dy, *w;
+    float shift, mean, r;
+    bool centred;
+    size_t n;
+};
+
 struct slm_kern {
 #define KERN(ret, name, args) ret(*name) args;
 #define KERN_DT(ret, name, args) ret(*name[SLM_DTYPE_COUNT]) args;

@@ -654,6 +654,7 @@ static void check_one(struct checker *c, enum slm_dtype t)
 }
 
 #include "kern/check_attn.h"
+#include "kern/check_back.h"
 
 /* ---- the list of cases ---- */
 
