@@ -17,6 +17,8 @@
 #include "kernels/rows_body.h"
 #include "kernels/attn_body.h"
 
+slm_to_f32_fn *slm_to_f32_neon(enum slm_dtype t) { return to_f32_of(t); }
+
 void slm_kern_fill_neon(struct slm_kern *k)
 {
     fill_elem(k);

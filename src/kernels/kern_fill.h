@@ -25,21 +25,29 @@ void slm_kern_fill_attn_generic(struct slm_kern *k);
 typedef void slm_to_f32_fn(float *out, const void *in, size_t n);
 /* The generic conversion of one type, for kernels that dequantise inside a product. */
 slm_to_f32_fn *slm_to_f32_generic(enum slm_dtype t);
+/* The best of a level. */
+slm_to_f32_fn *slm_to_f32_avx2(enum slm_dtype t);
+slm_to_f32_fn *slm_to_f32_avx512(enum slm_dtype t);
+slm_to_f32_fn *slm_to_f32_neon(enum slm_dtype t);
 typedef void slm_from_f32_fn(void *out, const float *in, size_t n);
 slm_from_f32_fn *slm_from_f32_generic(enum slm_dtype t);
 
 /* Instruction sets: float kernels (elements, rows, conversions, products), then integer
  * products. */
 void slm_kern_fill_avx2(struct slm_kern *k);
+void slm_kern_fill_gemm_avx2(struct slm_kern *k);
 void slm_kern_fill_quantize_avx2(struct slm_kern *k);
 void slm_kern_fill_fast_avx2(struct slm_kern *k);
 void slm_kern_fill_fast_avxvnni(struct slm_kern *k);
 void slm_kern_fill_avx512(struct slm_kern *k);
+void slm_kern_fill_gemm_avx512(struct slm_kern *k);
 void slm_kern_fill_fast_avx512vnni(struct slm_kern *k);
 void slm_kern_fill_one_avx512vbmi(struct slm_kern *k);
 void slm_kern_fill_avx512bf16(struct slm_kern *k);
+void slm_kern_fill_gemm_avx512bf16(struct slm_kern *k);
 void slm_kern_fill_amx(struct slm_kern *k);
 void slm_kern_fill_neon(struct slm_kern *k);
+void slm_kern_fill_gemm_neon(struct slm_kern *k);
 void slm_kern_fill_quantize_neon(struct slm_kern *k);
 void slm_kern_fill_fast_neon(struct slm_kern *k);
 void slm_kern_fill_fast_dotprod(struct slm_kern *k);
