@@ -15,4 +15,5 @@
 #include "slm/train.h"
 #include "slm/bench.h"
 #include "slm/eval.h"
+#include "slm/corpus.h"
 #endif

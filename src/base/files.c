@@ -111,6 +111,12 @@ bool slm_path_is_file(const char *path)
     return !stat(path, &st) && S_ISREG(st.st_mode);
 }
 
+bool slm_path_same(const char *a, const char *b)
+{
+    struct stat x, y;
+    return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 const char *slm_path_join(struct slm_buf *buf, const char *dir, const char *name)
 {
     slm_buf_reset(buf);

@@ -24,6 +24,8 @@ int slm_file_slurp(struct slm_buf *buf, const char *path, slm_err *err);
 
 bool slm_path_is_dir(const char *path);
 bool slm_path_is_file(const char *path);
+/* Are both there, and the same file (by whatever names)? */
+bool slm_path_same(const char *a, const char *b);
 /* dir + "/" + name into buf (reset first); name must be a plain file name from our own code. */
 const char *slm_path_join(struct slm_buf *buf, const char *dir, const char *name);
 /* Is name, which came from a file, safe as a file name inside a folder: not empty, no '/',

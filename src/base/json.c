@@ -163,6 +163,13 @@ bool slm_json_insert(slm_json *arr, size_t at, slm_json *value)
     return json_array_insert_new(arr, at, value) == 0;
 }
 
+bool slm_json_replace(slm_json *arr, size_t at, slm_json *value)
+{
+    return json_array_set_new(arr, at, value) == 0;
+}
+
+void slm_json_remove(slm_json *arr, size_t at) { json_array_remove(arr, at); }
+
 slm_json *slm_json_ref(slm_json *j) { return json_incref(j); }
 void slm_json_drop(slm_json *obj, const char *key) { json_object_del(obj, key); }
 bool slm_json_same(const slm_json *a, const slm_json *b)

@@ -61,6 +61,8 @@ slm_json *slm_json_new_bool(bool v);
 bool slm_json_set(slm_json *obj, const char *key, slm_json *value);
 bool slm_json_push(slm_json *arr, slm_json *value);
 bool slm_json_insert(slm_json *arr, size_t at, slm_json *value); /* before element `at` */
+bool slm_json_replace(slm_json *arr, size_t at, slm_json *value);
+void slm_json_remove(slm_json *arr, size_t at);
 /* One more owner of j (NULL: NULL). */
 slm_json *slm_json_ref(slm_json *j);
 void slm_json_drop(slm_json *obj, const char *key); /* removes a member, if there */
