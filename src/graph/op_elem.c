@@ -1,6 +1,8 @@
 /* add, scale, softcap: element by element, over their input where the planner allows it. */
 #include "graph/prog.h"
 
+#include <string.h>
+
 slm_val slm_emit_add(slm_prog *p, slm_val a, slm_val b)
 {
     if (!slm_emit_ok(p, a, b) || b < 0)
@@ -32,7 +34,11 @@ void slm_op_add_bwd(slm_prog *p, const struct node *n, const struct slm_run *run
     for (int i = 0; i < 2; i++) {
         for (int r = s.r0; r < s.r1; r++) {
             float *dx = slm_grad_row(p, n->in[i], r) + s.c0;
-            p->kern->add(dx, dx, slm_grad_row(p, n->out, r) + s.c0, s.c1 - s.c0);
+            const float *dy = slm_grad_row(p, n->out, r) + s.c0;
+            if (n->fresh[i])
+                memcpy(dx, dy, (s.c1 - s.c0) * sizeof *dx);
+            else
+                p->kern->add(dx, dx, dy, s.c1 - s.c0);
         }
     }
 }

@@ -156,6 +156,9 @@ void slm_op_head_bwd(slm_prog *p, const struct node *n, const struct slm_run *ru
     }
     for (int r = s.r0; r < s.r1; r++) {
         float *dx = slm_grad_row(p, n->in[0], r) + s.c0;
-        p->kern->add(dx, dx, slm_row(p, n->out, r) + s.c0, s.c1 - s.c0);
+        if (n->fresh[0])
+            memcpy(dx, slm_row(p, n->out, r) + s.c0, (s.c1 - s.c0) * sizeof *dx);
+        else
+            p->kern->add(dx, dx, slm_row(p, n->out, r) + s.c0, s.c1 - s.c0);
     }
 }

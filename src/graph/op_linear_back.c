@@ -136,7 +136,7 @@ void slm_op_linear_bwd(slm_prog *p, const struct node *n, const struct slm_run *
     struct node *own = &p->node[n - p->node];
     struct slm_gemm dx = {.c = slm_grad_row(p, n->in[0], 0),
                           .ldc = slm_ld(p, n->in[0]),
-                          .add = true,
+                          .add = !n->fresh[0],
                           .m = rows,
                           .n = w->cols,
                           .k = w->rows,

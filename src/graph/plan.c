@@ -178,7 +178,18 @@ static void live_ranges(slm_prog *p)
     }
 }
 
-/* Each gradient is cleared by the node that reaches it first on the way back. */
+/* Which input of node n is the whole of root v, for an op that can write its gradient? */
+static int stores(const slm_prog *p, const struct node *n, slm_val v)
+{
+    if (n->in[0] == v && (slm_ops[n->op].flags & STORE0) && n->in[1] != v)
+        return 0;
+    if (n->in[1] == v && (slm_ops[n->op].flags & STORE1) && p->value[n->in[0]].root != v)
+        return 1;
+    return -1;
+}
+
+/* Each gradient is written, or else cleared, by the node that reaches it first on the way back.
+ */
 static void clear_lists(slm_prog *p)
 {
     for (size_t i = 0; i < p->n_nodes; i++)
@@ -188,6 +199,11 @@ static void clear_lists(slm_prog *p)
         if (x->root != (slm_val)v || !x->grad_on)
             continue;
         struct node *d = &p->node[x->used];
+        int k = stores(p, d, (slm_val)v);
+        if (k >= 0) {
+            d->fresh[k] = true;
+            continue;
+        }
         x->zero_next = d->zero_first;
         d->zero_first = (int)v;
     }

@@ -36,7 +36,9 @@ enum {
     SAVE_IN3 = 8,
     SAVE_OUT = 16,
     IN_PLACE = 32, /* out may be in[0] */
-    NO_GRAD = 64   /* nothing flows back through it: no bwd is fine */
+    NO_GRAD = 64,  /* nothing flows back through it: no bwd is fine */
+    STORE0 = 128,  /* backward can write the gradient of in[0] where it need not add */
+    STORE1 = 256
 };
 struct op_row {
     const char *name;
@@ -79,12 +81,13 @@ struct node {
     bool shared;  /* uses the shared scratch */
     bool barrier; /* threads must meet before it */
     bool in_place;
-    int zero_first;         /* gradients to clear before its backward */
-    bool frozen;            /* w is only read: no gradient of it is made here */
-    int stretch;            /* of the backward walk */
-    bool again;             /* computed again before its stretch's backward */
-    atomic_int ticket;      /* work handed out so far, where an op shares by asking */
-    atomic_int back[2];     /* the same on the way back */
+    int zero_first;     /* gradients to clear before its backward */
+    bool fresh[2];      /* backward is the first to come to in[k]'s gradient, and writes it */
+    bool frozen;        /* w is only read: no gradient of it is made here */
+    int stretch;        /* of the backward walk */
+    bool again;         /* computed again before its stretch's backward */
+    atomic_int ticket;  /* work handed out so far, where an op shares by asking */
+    atomic_int back[2]; /* the same on the way back */
     _Atomic uint64_t taken; /* parts of the stretch that begins here, a bit each */
     atomic_int done;        /* of them */
 };
