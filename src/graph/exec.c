@@ -14,7 +14,7 @@ struct walk {
     const struct slm_run *run;
 };
 
-static void show(slm_prog *p, const struct node *n, const struct slm_run *run)
+static void show(slm_prog *p, const struct node *n, const struct slm_run *run, bool back)
 {
     struct slm_node_info info = {
         .op = slm_ops[n->op].name,
@@ -28,7 +28,10 @@ static void show(slm_prog *p, const struct node *n, const struct slm_run *run)
     };
     if (n->op == OP_linear_expert)
         slm_expert_tell(n, &info);
-    p->tap(p->tap_arg, p, &info);
+    if (back)
+        p->tap_back(p->tap_back_arg, p, &info);
+    else
+        p->tap(p->tap_arg, p, &info);
 }
 
 static void forward(int ith, int nth, void *arg)
@@ -43,7 +46,7 @@ static void forward(int ith, int nth, void *arg)
         if (p->tap) {
             slm_pool_barrier(p->rt->pool);
             if (ith == 0)
-                show(p, n, w->run);
+                show(p, n, w->run, false);
             slm_pool_barrier(p->rt->pool);
         }
     }
@@ -120,6 +123,8 @@ static void backward(int ith, int nth, void *arg)
                 continue;
             slm_ops[n->op].bwd(p, n, w->run, ith, nth);
             slm_pool_barrier(p->rt->pool);
+            if (p->tap_back && ith == 0)
+                show(p, n, w->run, true);
         }
     }
 }

@@ -263,5 +263,9 @@ int slm_node_expert(const slm_prog *p, const struct slm_node_info *node, int row
  * inputs and output are readable there by slm_prog_value. NULL: no tap. */
 typedef void slm_tap_fn(void *arg, const slm_prog *p, const struct slm_node_info *node);
 void slm_prog_tap(slm_prog *p, slm_tap_fn *fn, void *arg);
+/* Called after each node has gone back, by one thread, while the others go on: what nodes of
+ * higher layers put into gradients of weights is complete, unless a weight is used again below
+ * (tied embeddings). NULL: no tap. */
+void slm_prog_tap_back(slm_prog *p, slm_tap_fn *fn, void *arg);
 
 #endif

@@ -218,6 +218,12 @@ void slm_prog_tap(slm_prog *p, slm_tap_fn *fn, void *arg)
     p->tap_arg = arg;
 }
 
+void slm_prog_tap_back(slm_prog *p, slm_tap_fn *fn, void *arg)
+{
+    p->tap_back = fn;
+    p->tap_back_arg = arg;
+}
+
 const float *slm_prog_value(const slm_prog *p, slm_val v, size_t *ld)
 {
     const struct value *x = &p->value[v];

@@ -115,6 +115,8 @@ struct slm_prog {
     float *row_loss; /* (rows of the logits) */
     slm_tap_fn *tap;
     void *tap_arg;
+    slm_tap_fn *tap_back;
+    void *tap_back_arg;
     float ones[COLS];
     bool planned;
     _Atomic uint32_t at; /* node that this run has come to */

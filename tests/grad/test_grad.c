@@ -541,10 +541,37 @@ static void weights_later(void **state)
     bench_close(&later);
 }
 
+struct seen {
+    int last, n;
+};
+static void see(void *arg, const slm_prog *p, const struct slm_node_info *node)
+{
+    struct seen *s = arg;
+    (void)p;
+    assert_true(node->index < s->last);
+    s->last = node->index;
+    s->n++;
+}
+
+/* Whoever watches the way back sees the nodes in falling order. */
+static void way_back_is_seen(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct seen s = {1 << 20, 0};
+    bench_open(&b, 2, do_linear, 6);
+    slm_prog_tap_back(b.p, see, &s);
+    slm_prog_run(b.p, &b.run);
+    slm_prog_run_back(b.p, &b.run);
+    assert_true(s.n >= 3);
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_op), cmocka_unit_test(gradients_add),
-        cmocka_unit_test(stretches), cmocka_unit_test(weights_later)};
+        cmocka_unit_test(stretches), cmocka_unit_test(weights_later),
+        cmocka_unit_test(way_back_is_seen)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
