@@ -24,6 +24,42 @@ enum slm_data_form {
 SLM_API const char *slm_data_form_name(int form);
 SLM_API int slm_data_form_find(const char *name);
 
+/* What a row's fields mean. */
+enum slm_data_format {
+    SLM_DATA_AUTO,
+    SLM_DATA_MESSAGES,   /* messages: role, content, tool_calls ...; tools */
+    SLM_DATA_SHAREGPT,   /* conversations: from, value */
+    SLM_DATA_ALPACA,     /* instruction, input, output; system, history */
+    SLM_DATA_PROMPT,     /* prompt, completion: texts, or lists of messages */
+    SLM_DATA_PREFERENCE, /* prompt, chosen, rejected; without prompt: what both begin with */
+    SLM_DATA_KTO,        /* prompt, completion, label */
+    SLM_DATA_TEXT,       /* text */
+    SLM_DATA_FORMAT_COUNT
+};
+/* "auto" "messages" "sharegpt" "alpaca" "prompt" "preference" "kto" "text"; and back, -1. */
+SLM_API const char *slm_data_format_name(int format);
+SLM_API int slm_data_format_find(const char *name);
+
+/* Why a row was not kept. */
+enum slm_data_loss {
+    SLM_LOSS_NONE,
+    SLM_LOSS_UTF8,     /* not UTF-8 */
+    SLM_LOSS_JSON,     /* not JSON, or no object */
+    SLM_LOSS_CSV,      /* fields that do not go with the header */
+    SLM_LOSS_FIELDS,   /* fields that are no known format, or more than one; of a wrong type */
+    SLM_LOSS_ROLES,    /* roles out of order, or unknown */
+    SLM_LOSS_EMPTY,    /* an empty completion, prompt or text */
+    SLM_LOSS_TEMPLATE, /* the chat template failed */
+    SLM_LOSS_DROPPED,  /* the chat template left a message's text out */
+    SLM_LOSS_SPANS,    /* what of the rendered text is an answer cannot be told */
+    SLM_LOSS_LONG,     /* longer than the window */
+    SLM_LOSS_MASKED,   /* no token of it is learnt */
+    SLM_LOSS_COUNT
+};
+/* "not UTF-8", "not JSON" ...; and as keys: "utf8", "json" ... */
+SLM_API const char *slm_data_loss_words(int loss);
+SLM_API const char *slm_data_loss_name(int loss);
+
 /* ---- token stores: every example as tokens, in a file ---- */
 
 enum slm_tokens_kind {
@@ -39,8 +75,8 @@ enum slm_tokens_kind {
 struct slm_doc {
     const int32_t *ids;   /* (n) */
     const uint8_t *learn; /* (n) */
-    int n, targets; /* targets: how many are to be predicted */
-    int label;      /* pairs: 1 chosen, 0 rejected; judged: the label; else 1 */
+    int n, targets;       /* targets: how many are to be predicted */
+    int label;            /* pairs: 1 chosen, 0 rejected; judged: the label; else 1 */
     int64_t row;          /* of the data it was made from, from 0; a row may give several */
 };
 
@@ -86,9 +122,9 @@ typedef struct slm_feed_opts {
     uint64_t seed;
     int rank, ranks; /* ranks 0 means 1. Batch n of rank r is part r of what one rank would get
                       * as batch n with ranks * batch rows */
-    int step;  /* rows that all ranks see in an optimiser's step; an epoch is filled up with
-                * empty  batches to whole steps, so that steps are the same whatever the ranks. 0:
-                * ranks *  batch */
+    /* Rows that all ranks see in an optimiser's step: an epoch is filled up with empty batches
+     * to whole steps, so that steps are the same whatever the ranks. 0: ranks * batch. */
+    int step;
     int cycle; /* no end of an epoch: after the last row the first; only without shuffle */
 } slm_feed_opts;
 SLM_API void slm_feed_opts_init(slm_feed_opts *o); /* seq 2048, batch 1, best fit, shuffle */

@@ -22,8 +22,9 @@ SLM_API int slm_ids_append(slm_ids *ids, slm_runtime *rt, const int32_t *data, s
                            slm_err *err);
 
 enum slm_encode_flags {
-    SLM_ENCODE_SPECIAL = 1, /* special tokens spelled in the text become their ids */
-    SLM_ENCODE_AFFIXES = 2  /* add what the tokenizer puts before and behind (bos, eos) */
+    SLM_ENCODE_SPECIAL = 1,  /* special tokens spelled in the text become their ids */
+    SLM_ENCODE_AFFIXES = 2,  /* add what the tokenizer puts before and behind (bos, eos) */
+    SLM_ENCODE_CONTINUES = 4 /* the text goes on another: no blank is put in front of it */
 };
 
 enum slm_token_type { /* GGUF's numbering */

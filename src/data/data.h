@@ -76,4 +76,45 @@ enum slm_data_form slm_rows_form(const slm_rows *r, int i); /* AUTO: not opened 
 /* Fingerprint of all files' bytes, in order. */
 int slm_rows_hash(slm_rows *r, struct slm_hash *h, slm_err *err);
 
+/* ---- examples ---- */
+
+struct slm_field_map {
+    const char *to, *from; /* field `to` of a format stands under the name `from` */
+};
+
+struct slm_example_opts {
+    enum slm_data_format format; /* AUTO: by the fields */
+    const struct slm_field_map *map;
+    int n_map;
+    bool loose;          /* roles may come in any order */
+    bool arguments_text; /* arguments of tool calls stay texts; else objects where they parse */
+};
+
+enum { SLM_EXAMPLE_UNUSED = 24 };
+
+/* A row understood. Chats are lists of messages with role and content as templates want them;
+ * prompts that are texts are both: messages, and text for models without a template. */
+struct slm_example {
+    enum slm_data_format format;
+    slm_json *messages[2];  /* the conversation; pairs: with the chosen, the rejected answer */
+    size_t n_prompt;        /* messages that are the prompt (prompt, pairs, kto); else 0 */
+    slm_json *tools, *vars; /* NULL: none. vars: chat_template_kwargs */
+    /* without a template: prompt (may be empty), completion or chosen, rejected; text alone is
+     * plain[1]. NULL where it makes no sense */
+    slm_json *plain[3];
+    bool alpaca; /* the prompt in plain is the one Alpaca was made with */
+    int label;
+    /* fields that are not read, borrowed from the row */
+    const char *unused[SLM_EXAMPLE_UNUSED];
+    int n_unused;
+    enum slm_data_loss loss;
+    char why[200];
+};
+/* Fills e, or e->loss and e->why. 0 or SLM_E_NOMEM. Release in any case. Any thread. */
+int slm_example_read(struct slm_example *e, slm_runtime *rt, const slm_json *row,
+                     const struct slm_example_opts *o, slm_err *err);
+void slm_example_release(struct slm_example *e);
+/* May the tokens of this assistant message be learnt (weight, train, training)? */
+bool slm_message_counts(const slm_json *message);
+
 #endif

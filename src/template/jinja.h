@@ -118,6 +118,8 @@ enum jj_kind {
     N_LOADER
 };
 
+enum { N_OP_GENERATION = 1 }; /* op of an N_SCOPE that is a generation block */
+
 struct jj_list_n {
     struct jj_node **v;
     int n, cap;
@@ -152,6 +154,7 @@ struct slm_template {
     struct jj_node *root; /* N_SCOPE */
     struct jj_list_n blocks;
     struct py_dict *interned;
+    bool generation; /* has generation blocks */
 };
 
 /* A render. */
@@ -169,6 +172,10 @@ struct jj_run {
     bool autoescape;
     int flow; /* 0, N_BREAK or N_CONTINUE */
     struct slm_rng rng;
+    /* who wrote what: of a render that is asked for it */
+    slm_template_spans *spans;
+    const struct py_list *messages; /* whose turns are told */
+    const struct slm_buf *top;      /* the output itself, not a captured part */
 };
 static inline struct jj_run *jj(struct py_run *r) { return (struct jj_run *)(void *)r; }
 
@@ -230,6 +237,8 @@ py_val slm_jj_capture(struct py_run *r, const struct jj_list_n *body);
 py_val slm_jj_loop_call(struct py_run *r, struct jj_loop *l, const struct py_args *a);
 py_val slm_jj_block_call(struct py_run *r, struct jj_node *n);
 bool slm_jj_put_out(struct py_run *r, const char *s, size_t n);
+/* Notes that what was put out since `from` is of this message (-1: a generation block). */
+bool slm_jj_span(struct py_run *r, const struct slm_buf *out, size_t from, int64_t message);
 
 /* parse.c, scope.c */
 int slm_jj_parse(slm_template *t, slm_err *err);

@@ -324,6 +324,8 @@ static bool parse_autoescape(struct jj_parser *p, struct jj_node *n)
 static bool parse_generation(struct jj_parser *p, struct jj_node *n)
 {
     static const char *const end[] = {"endgeneration", NULL};
+    n->op = N_OP_GENERATION;
+    p->t->generation = true;
     return function_body(p, n, end);
 }
 

@@ -361,6 +361,37 @@ static struct jj_loop *new_loop(struct py_run *r, struct jj_node *n, py_val item
     return l;
 }
 
+/* Which of the chat's messages an item of a loop is: by identity, so that loops over parts of
+ * the list and filtered lists tell too. */
+static int64_t message_of(struct py_run *r, py_val v)
+{
+    const struct py_list *l = jj(r)->messages;
+    for (size_t i = 0; l && v.t == T_DICT && i < l->n; i++)
+        if (l->v[i].d == v.d)
+            return (int64_t)i;
+    return -1;
+}
+
+bool slm_jj_span(struct py_run *r, const struct slm_buf *out, size_t from, int64_t message)
+{
+    slm_template_spans *s = jj(r)->spans;
+    if (!s || out->n == from)
+        return true;
+    bool inner = out != jj(r)->top; /* its place in the output is not known */
+    if (s->n == s->cap) {
+        size_t cap = s->cap ? s->cap * 2 : 16;
+        slm_template_span *v = slm_realloc(r->rt, SLM_MEM_TEMPLATE, s->v, cap * sizeof *v);
+        if (!v) {
+            slm_py_fail(r, SLM_E_NOMEM, "out of memory in a template (%zu)", cap * sizeof *v);
+            return false;
+        }
+        *s = (slm_template_spans){v, s->n, cap, r->rt};
+    }
+    s->v[s->n++] =
+        (slm_template_span){inner ? SIZE_MAX : from, inner ? SIZE_MAX : out->n, (int)message};
+    return slm_py_step(r, 1);
+}
+
 bool slm_jj_for(struct py_run *r, struct jj_node *n, py_val items, int depth0)
 {
     struct jj_frame *outer = jj(r)->frame, *f = slm_jj_frame(r, outer);
@@ -370,6 +401,9 @@ bool slm_jj_for(struct py_run *r, struct jj_node *n, py_val items, int depth0)
         false; /* some iteration came to the end of the body: then `else` does not run */
     int more = -1;
     while (l && (more = loop_next(r, l)) > 0) {
+        const struct slm_buf *out = jj(r)->out;
+        size_t from = out->n;
+        int64_t message = jj(r)->spans ? message_of(r, l->now) : -1;
         f->n = 0;
         jj(r)->frame = f;
         more = (!name || slm_jj_store(r, f, name->s, jj_object(T_LOOP, l))) &&
@@ -378,6 +412,8 @@ bool slm_jj_for(struct py_run *r, struct jj_node *n, py_val items, int depth0)
                    ? 1
                    : -1;
         jj(r)->frame = outer;
+        if (more > 0 && message >= 0 && !slm_jj_span(r, out, from, message))
+            more = -1;
         if (more < 0)
             break;
         int flow = jj(r)->flow;
@@ -422,6 +458,14 @@ py_val slm_jj_loop_call(struct py_run *r, struct jj_loop *l, const struct py_arg
     return v;
 }
 
+/* A generation block's text is the model's own. */
+static bool generation(struct py_run *r, struct jj_node *n)
+{
+    const struct slm_buf *out = jj(r)->out;
+    size_t from = out->n;
+    return scope_block(r, n, jj(r)->frame) && slm_jj_span(r, out, from, -1);
+}
+
 static bool statement(struct py_run *r, struct jj_node *n)
 {
     py_val v;
@@ -443,7 +487,8 @@ static bool statement(struct py_run *r, struct jj_node *n)
     case N_FILTERBLOCK: return filter_block(r, n);
     case N_WITH: return with_block(r, n);
     case N_BLOCK: return scope_block(r, n, jj(r)->root);
-    case N_SCOPE: return scope_block(r, n, jj(r)->frame);
+    case N_SCOPE:
+        return n->op == N_OP_GENERATION ? generation(r, n) : scope_block(r, n, jj(r)->frame);
     case N_AUTOESCAPE: return autoescape_block(r, n);
     case N_BREAK:
     case N_CONTINUE: jj(r)->flow = n->kind; return true;

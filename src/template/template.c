@@ -124,6 +124,7 @@ static bool run_template(struct py_run *r, struct slm_buf *out)
 {
     slm_buf_init(out, r->rt, SLM_MEM_TEMPLATE, jj(r)->max_output);
     jj(r)->out = out;
+    jj(r)->top = out;
     jj(r)->root = jj(r)->frame = slm_jj_frame(r, NULL);
     return jj(r)->root && slm_jj_hide(r, jj(r)->root, jj(r)->t->root) &&
            slm_jj_exec(r, &jj(r)->t->root->kids);
@@ -410,26 +411,45 @@ static bool chat_context(struct chat *c)
 }
 
 static int chat_object(const slm_template *t, const slm_json *j, const slm_template_opts *o,
-                       slm_text *text, slm_err *err)
+                       slm_template_spans *spans, slm_text *text, slm_err *err)
 {
     struct jj_run x;
     struct slm_buf out;
     struct chat c = {.r = &x.py, .j = j, .final = {.t = T_MISSING}};
     run_init(&x, t, o, err);
     slm_buf_init(&out, t->rt, SLM_MEM_TEMPLATE, 0);
-    if (load_messages(&c) && tag_final(&c) && chat_context(&c) && run_template(&x.py, &out))
+    x.spans = spans;
+    if (load_messages(&c))
+        x.messages = c.messages.l;
+    if (x.messages && tag_final(&c) && chat_context(&c) && run_template(&x.py, &out))
         cut_at_tag(&c, &out);
     return finish(&x.py, &out, text, err);
 }
 
-int slm_template_chat(const slm_template *t, const char *json, size_t n,
-                      const slm_template_opts *o, slm_text *out, slm_err *err)
+int slm_template_chat_spans(const slm_template *t, const char *json, size_t n,
+                            const slm_template_opts *o, slm_text *out,
+                            slm_template_spans *spans, slm_err *err)
 {
     slm_json *j;
     int code = slm_json_parse(&j, json, n, "chat", err);
     if (code)
         return code;
-    code = chat_object(t, j, o, out, err);
+    code = chat_object(t, j, o, spans, out, err);
     slm_json_free(j);
     return code;
 }
+
+int slm_template_chat(const slm_template *t, const char *json, size_t n,
+                      const slm_template_opts *o, slm_text *out, slm_err *err)
+{
+    return slm_template_chat_spans(t, json, n, o, out, NULL, err);
+}
+
+void slm_template_spans_release(slm_template_spans *s)
+{
+    if (s->v)
+        slm_free(s->rt, s->v);
+    *s = (slm_template_spans){0};
+}
+
+int slm_template_marks_generation(const slm_template *t) { return t->generation; }

@@ -214,7 +214,7 @@ int slm_norm_step_run(struct enc *e, const struct norm_step *st, const char *s, 
     int rc = 0;
     switch (st->kind) {
     case NORM_PREPEND:
-        if (n)
+        if (n && !e->glued)
             slm_buf_put(out, st->a.s, st->a.n);
         slm_buf_put(out, s, n);
         break;

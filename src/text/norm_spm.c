@@ -69,7 +69,7 @@ int slm_norm_spm(struct enc *e, const struct norm_step *st, const char *s, size_
     if (i == n)
         return 0;
     const char *mark = st->escape ? SLM_MARK : " ";
-    bool dummy = st->dummy_prefix && (first || t->mark_after_special);
+    bool dummy = st->dummy_prefix && !e->glued && (first || t->mark_after_special);
     if (dummy && !st->suffix)
         slm_buf_puts(out, mark);
     bool after_blank = st->extra_spaces;

@@ -224,7 +224,8 @@ static int metaspace(struct cut *c, struct span in)
     struct slm_buf *b = c->rewrite;
     size_t from = b->n, word, k = st->str.n;
     bool marked = (in.n && *s == ' ') || (in.n >= k && !memcmp(s, st->str.s, k));
-    if (!marked && (st->scheme == PREPEND_ALWAYS || (st->scheme == PREPEND_FIRST && in.first)))
+    if (!marked && !(c->e->glued && !in.at) &&
+        (st->scheme == PREPEND_ALWAYS || (st->scheme == PREPEND_FIRST && in.first)))
         slm_buf_put(b, st->str.s, k);
     for (size_t i = 0; i < in.n;) {
         const char *p = memchr(s + i, ' ', in.n - i);
@@ -257,7 +258,7 @@ static int bytes_rewrite(struct cut *c, struct span in)
     const struct pre_step *st = c->st;
     struct slm_buf plain, *b = c->rewrite;
     slm_buf_init(&plain, c->e->rt, SLM_MEM_TEXT, b->max);
-    if (st->prefix && in.n && c->text[in.at] != ' ')
+    if (st->prefix && in.n && !(c->e->glued && !in.at) && c->text[in.at] != ' ')
         slm_buf_putc(&plain, ' ');
     slm_buf_put(&plain, c->text + in.at, in.n);
     int rc = slm_buf_check(&plain, "split text", c->e->err);

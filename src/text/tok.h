@@ -399,6 +399,7 @@ struct enc {
     slm_ids *out;
     slm_err *err;
     unsigned flags;
+    bool glued;  /* the part at hand goes on a text: nothing is put before it */
     size_t text; /* bytes of the whole text */
     struct slm_buf norm[2], pre[2];
     struct spans split[2];

@@ -72,13 +72,16 @@ static int encode_text(struct enc *e, const char *s, size_t n)
     const struct slm_tok_str text = {s, n};
     size_t at = 0, span[2];
     int k, rc = 0;
+    bool goes_on = e->flags & SLM_ENCODE_CONTINUES;
     while (!rc && (k = slm_added_next(t, &t->raw_set, text, at, e->flags, span)) >= 0) {
+        e->glued = goes_on && !at;
         if (span[0] > at)
-            rc = encode_part(e, s + at, span[0] - at, !at);
+            rc = encode_part(e, s + at, span[0] - at, !at && !goes_on);
         rc = rc ? rc : slm_enc_put(e, t->added[k].id);
         at = span[1];
     }
-    return rc || at == n ? rc : encode_part(e, s + at, n - at, !at);
+    e->glued = goes_on && !at;
+    return rc || at == n ? rc : encode_part(e, s + at, n - at, !at && !goes_on);
 }
 
 static bool reads_bytes(const slm_tokenizer *t)
