@@ -40,6 +40,19 @@ enum slm_data_format {
 SLM_API const char *slm_data_format_name(int format);
 SLM_API int slm_data_format_find(const char *name);
 
+/* What of an example is learnt. */
+enum slm_train_on {
+    SLM_TRAIN_AUTO,       /* chats: ASSISTANT; prompts, pairs: COMPLETION; texts: ALL */
+    SLM_TRAIN_ASSISTANT,  /* every answer of the assistant */
+    SLM_TRAIN_LAST,       /* its last answer alone */
+    SLM_TRAIN_COMPLETION, /* what follows the prompt; of chats the last answer */
+    SLM_TRAIN_ALL,        /* every token */
+    SLM_TRAIN_COUNT
+};
+/* "auto" "assistant" "last" "completion" "all"; and back, -1. */
+SLM_API const char *slm_train_on_name(int what);
+SLM_API int slm_train_on_find(const char *name);
+
 /* Why a row was not kept. */
 enum slm_data_loss {
     SLM_LOSS_NONE,
@@ -103,6 +116,104 @@ typedef struct slm_tokens_info {
     const char *note; /* the report of the build as JSON, "" when there is none */
 } slm_tokens_info;
 SLM_API void slm_tokens_info_get(const slm_tokens *t, slm_tokens_info *out);
+
+/* ---- building a store: rows rendered and tokenised ---- */
+
+enum slm_too_long {
+    SLM_LONG_AUTO,     /* texts: SPLIT, all else: DROP */
+    SLM_LONG_DROP,     /* not kept, counted */
+    SLM_LONG_TRUNCATE, /* the end is cut off, counted */
+    SLM_LONG_SPLIT,    /* several documents */
+    SLM_LONG_ERROR,    /* the build fails by the row's place */
+    SLM_LONG_COUNT
+};
+/* "auto" "drop" "truncate" "split" "error"; and back, -1. */
+SLM_API const char *slm_too_long_name(int what);
+SLM_API int slm_too_long_find(const char *name);
+
+typedef struct slm_data_opts {
+    const char *const *paths; /* files and folders */
+    int n_paths;
+    enum slm_data_form form;
+    const char *separator; /* of texts: NULL none, "blank", "line", or itself (\n \t escaped) */
+    enum slm_data_format format;
+    const char *const *map; /* "prompt=question": the field prompt is named question here */
+    int n_map;
+    const slm_tokenizer *tokenizer; /* NULL: rows are read and understood, not tokenised */
+    const slm_template *tmpl;       /* NULL: texts as they are, Alpaca by Alpaca's prompt */
+    const char *template_source;    /* its text, for the fingerprint; NULL with tmpl NULL */
+    enum slm_train_on train_on;
+    enum slm_too_long too_long;
+    int seq;        /* most tokens of a document, 0: any. For texts that will be WRAPPED: 0 */
+    int no_eos;     /* no end-of-text behind prompts with answers and texts */
+    int any_order;  /* roles may come in any order */
+    double max_bad; /* share of rows that may be no good (too long ones apart); else the build
+                     * fails */
+    int64_t now;    /* clock of templates, as in slm_template_opts */
+    int64_t sample; /* which kept row to show, from 0; -1: none */
+} slm_data_opts;
+SLM_API void slm_data_opts_init(slm_data_opts *o); /* max_bad 0.01 */
+
+enum { SLM_DATA_PLACES = 3, SLM_DATA_LABELS = 16, SLM_DATA_SCRIPTS = 24, SLM_DATA_BINS = 24 };
+
+typedef struct slm_data_count {
+    char name[64];
+    int64_t n;
+} slm_data_count;
+
+/* All that happened to the rows. Zero-initialise (it is large: not on a stack), release with
+ * slm_data_report_release. */
+typedef struct slm_data_report {
+    int64_t files, bytes, rows, kept;
+    int64_t lost[SLM_LOSS_COUNT];                     /* rows by why */
+    char place[SLM_LOSS_COUNT][SLM_DATA_PLACES][256]; /* "FILE:LINE: why" of the first */
+    int64_t docs, tokens, targets;                    /* of what was kept */
+    int64_t truncated, split, tokens_cut;             /* rows; tokens that truncation took */
+    int64_t format[SLM_DATA_FORMAT_COUNT];            /* rows kept, by format */
+    int64_t by_template, by_alpaca, by_text;          /* how they were rendered */
+    int64_t open_turns; /* answers behind which no end-of-turn token is learnt */
+    int64_t special;    /* rows whose texts spell special tokens */
+    char special_place[256];
+    int64_t duplicates; /* rows equal to an earlier one */
+    char duplicate_place[256];
+    int longest;
+    int64_t
+        length[SLM_DATA_BINS]; /* documents of up to 2^i tokens (without tokenizer: bytes) */
+    slm_data_count script[SLM_DATA_SCRIPTS]; /* rows by language or script, most first */
+    int n_scripts;
+    /* where answers are short and few differ: which, most first; n_labels may be more */
+    slm_data_count label[SLM_DATA_LABELS];
+    int64_t n_labels, least_label;           /* 0: answers are no labels; rows of the rarest */
+    slm_data_count unused[SLM_DATA_SCRIPTS]; /* fields that are not read */
+    int n_unused;
+    enum slm_tokens_kind kind;
+    int64_t packed_rows[3]; /* rows of seq tokens by each enum slm_pack, 0: does not go */
+    char hash[33];
+    int reused; /* the store was there already: only files, bytes, rows, kept, lost, docs,
+                 * tokens, targets, truncated, split, tokens_cut, kind and hash are filled */
+    double seconds;
+    char *sample; /* text of the row asked for, and which of its bytes are learnt */
+    uint8_t *sample_learnt;
+    size_t sample_n;
+    char sample_place[256];
+    slm_runtime *rt;
+} slm_data_report;
+SLM_API void slm_data_report_release(slm_data_report *r);
+/* The counts as a JSON object, appended. */
+SLM_API int slm_data_report_json(const slm_data_report *r, slm_runtime *rt, slm_text *out,
+                                 slm_err *err);
+
+/* Reads all rows, renders and tokenises them on all threads (with the same result on any
+ * number) and writes the store at path; path NULL: only the report. A store that is there with
+ * the same fingerprint (data, tokenizer, template, options) is left as it is: report->reused.
+ * progress in bytes, may be NULL. Errors: those of reading; SLM_E_FORMAT (more bad rows than
+ * max_bad allows, no row left: the first reason is said), SLM_E_ARG (options; rows of kinds
+ * that do not go together), SLM_E_LIMIT (too long, where that is an error). The report is
+ * filled as far as it went. */
+typedef int slm_data_progress_fn(void *arg, uint64_t done, uint64_t total);
+SLM_API int slm_data_build(slm_data_report *report, slm_runtime *rt, const slm_data_opts *o,
+                           const char *path, slm_data_progress_fn *progress, void *arg,
+                           slm_err *err);
 
 /* ---- feeds: batches of a store ---- */
 

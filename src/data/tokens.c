@@ -160,6 +160,9 @@ int slm_tokens_out_open(struct slm_tokens_out *o, slm_runtime *rt, const char *p
 {
     *o = (struct slm_tokens_out){.rt = rt, .head = {.kind = kind, .vocab = vocab}};
     memcpy(o->head.magic, magic, 8);
+    o->dry = !path;
+    if (o->dry)
+        return 0;
     int rc = slm_out_open(&o->out, rt, path, err);
     return rc ? rc : slm_out_write(&o->out, &o->head, sizeof o->head, err);
 }
@@ -177,10 +180,10 @@ int slm_tokens_out_doc(struct slm_tokens_out *o, const struct slm_doc *d, slm_er
         (struct tokens_entry){o->out.size, d->row, (uint32_t)d->n, targets, d->label != 0, 0};
     o->head.ids += (uint64_t)d->n;
     o->head.targets += targets;
-    int rc = slm_out_write(&o->out, d->ids, (size_t)d->n * 4, err);
-    if (!rc)
+    int rc = o->dry ? 0 : slm_out_write(&o->out, d->ids, (size_t)d->n * 4, err);
+    if (!rc && !o->dry)
         rc = slm_out_write(&o->out, d->learn, (size_t)d->n, err);
-    return rc ? rc : slm_out_write(&o->out, zero, -(size_t)d->n & 3, err);
+    return rc || o->dry ? rc : slm_out_write(&o->out, zero, -(size_t)d->n & 3, err);
 }
 
 int slm_tokens_out_commit(struct slm_tokens_out *o, const char *hash, const char *note,

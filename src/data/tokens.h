@@ -46,7 +46,9 @@ struct slm_tokens_out {
     struct tokens_head head;
     struct tokens_entry *entry;
     size_t cap;
+    bool dry; /* only the table is made, nothing is written */
 };
+/* path NULL: dry. */
 int slm_tokens_out_open(struct slm_tokens_out *o, slm_runtime *rt, const char *path,
                         enum slm_tokens_kind kind, int vocab, slm_err *err);
 int slm_tokens_out_doc(struct slm_tokens_out *o, const struct slm_doc *d, slm_err *err);
