@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "data/build.h"
+#include "data/build_in.h"
 
 static void lose(struct slot *s, enum slm_data_loss loss, const char *why)
 {

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "data/build.h"
+#include "data/build_in.h"
 #include "data/pack.h"
 #include "text/tok.h"
 

@@ -1,6 +1,6 @@
 /* What language a text is probably in: its script, and for Latin script which language's little
  * words it has most of. Good enough to see that a data set is not what it should be. */
-#include "data/build.h"
+#include "data/build_in.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* Small counts: which fingerprints were seen, how often each name. */
-#include "data/build.h"
+#include "data/build_in.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "data/build.h"
+#include "data/build_in.h"
 #include "text/tok.h"
 
 enum { SLOTS = 256, ROUND_BYTES = 8 << 20, LABELS_MOST = 512 };
