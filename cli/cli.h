@@ -177,8 +177,25 @@ struct slm_cli_model_args {
     const char *model;
 };
 extern const struct slm_cli_opt slm_cli_model_opts[];
+/* Adapters, adapters.c. */
+struct slm_cli_lora_args {
+    struct slm_cli_list files, scaled;
+    const char *scale;
+};
+extern const struct slm_cli_opt slm_cli_lora_opts[];
+struct slm_cli_adapters {
+    slm_adapter *one[2 * SLM_CLI_LIST_MAX], *joined;
+    int n;
+    slm_adapter *all; /* NULL: none was asked for */
+};
+/* Opens what was asked for; call close whatever comes back, after what uses it. */
+int slm_cli_adapters_open(struct slm_cli *c, struct slm_cli_adapters *h, const slm_model *m,
+                          const struct slm_cli_lora_args *a, slm_err *err);
+void slm_cli_adapters_close(struct slm_cli_adapters *h);
 struct slm_cli_session_args {
     slm_session_opts o;
+    struct slm_cli_lora_args lora;
+    struct slm_cli_adapters adapters; /* opened with the session; the command closes them */
 };
 extern const struct slm_cli_opt slm_cli_session_opts[];
 /* Opens the model that -m or the first word names (then taken off the words). bundled: without
@@ -189,10 +206,10 @@ int slm_cli_model_open(struct slm_cli *c, slm_model **m, const struct slm_cli_mo
 /* The word or -m alone, for what is no model. */
 int slm_cli_model_path(struct slm_cli *c, const struct slm_cli_model_args *a, const char **path,
                        slm_err *err);
-/* Says context and memory, then takes it. need: positions wanted when -c was not given, 0: any.
- */
+/* Opens the adapters, says context and memory, then takes it. need: positions wanted when -c was
+ * not given, 0: any. */
 int slm_cli_session_open(struct slm_cli *c, slm_session **s, const slm_model *m,
-                         const struct slm_cli_session_args *a, int need, slm_err *err);
+                         struct slm_cli_session_args *a, int need, slm_err *err);
 /* Speculation: on, off, or with a smaller model beside. */
 struct slm_cli_speculation {
     const char *how, *draft;

@@ -23,6 +23,7 @@ const struct slm_cli_opt slm_cli_session_opts[] = {
     SLM_CLI_CHOICE(0, "cache-type|kv-type", F(kv_type), "f32 f16 bf16 q8_0 q4_0",
                    "element type of the key/value cache (default: f16; with --exact f32)"),
     SLM_CLI_FLAG(0, "exact", F(exact), "float32 activations throughout, not the fast path"),
+    SLM_CLI_GROUP(slm_cli_lora_opts, offsetof(struct slm_cli_session_args, lora), NULL),
     SLM_CLI_END,
 };
 #undef F
@@ -111,9 +112,13 @@ int slm_cli_model_open(struct slm_cli *c, slm_model **m, const struct slm_cli_mo
 }
 
 int slm_cli_session_open(struct slm_cli *c, slm_session **s, const slm_model *m,
-                         const struct slm_cli_session_args *a, int need, slm_err *err)
+                         struct slm_cli_session_args *a, int need, slm_err *err)
 {
+    int code = slm_cli_adapters_open(c, &a->adapters, m, &a->lora, err);
+    if (code)
+        return code;
     slm_session_opts o = a->o;
+    o.adapter = a->adapters.all;
     slm_model_info i;
     char kv[32], work[32], weights[32];
     slm_model_info_get(m, &i);

@@ -255,7 +255,8 @@ static int bench_model(struct bench *b, slm_model *m, slm_err *err)
     const struct args *a = b->a;
     struct slm_bench_plan p = {.c = b->c, .model = m, .so = a->session.o, .repeat = a->repeat};
     int longest = most(&b->prompt) > most(&b->gen) ? most(&b->prompt) : most(&b->gen);
-    int need = most(&b->depth) + longest, code = 0;
+    int need = most(&b->depth) + longest;
+    struct slm_cli_adapters adapters = {.n = 0};
     slm_model_info_get(m, &p.info);
     if (p.so.context && p.so.context < need)
         return slm_cli_fail(err, SLM_E_ARG, "-c %d is too small for the tests: they need %d",
@@ -267,6 +268,10 @@ static int bench_model(struct bench *b, slm_model *m, slm_err *err)
     p.file = b->file;
     make_ids(b, need, p.info.vocab);
     p.ids = b->ids;
+    int code = slm_cli_adapters_open(b->c, &adapters, m, &a->session.lora, err);
+    p.so.adapter = adapters.all;
+    if (!code && p.peer && adapters.all)
+        code = slm_cli_fail(err, SLM_E_ARG, "--compare runs the model alone: leave --lora out");
     for (int d = 0; d < b->depth.n && !code; d++) {
         for (int i = 0; i < b->prompt.n && !code; i++)
             code = one_test(b, &p, false, b->prompt.v[i], b->depth.v[d], 1, err);
@@ -279,6 +284,7 @@ static int bench_model(struct bench *b, slm_model *m, slm_err *err)
                b->n ? b->result[b->n - 1].rss_mib : slm_cli_rss_mib(),
                slm_runtime_threads(b->c->rt), slm_runtime_cpu_level(b->c->rt),
                isnan(slm_bench_joules()) ? ", energy: unavailable" : "");
+    slm_cli_adapters_close(&adapters);
     return code;
 }
 

@@ -179,6 +179,7 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     slm_ids_release(&prompt);
     slm_sampler_free(sampler);
     slm_session_close(&s);
+    slm_cli_adapters_close(&a->session.adapters);
     slm_model_close(&m);
     return code;
 }

@@ -5,6 +5,7 @@ struct args {
     struct slm_cli_common common;
     struct slm_cli_model_args model;
     const char *ids_file, *labels_file, *out;
+    struct slm_cli_lora_args lora;
 };
 
 #define F(field) offsetof(struct args, field)
@@ -17,6 +18,7 @@ static const struct slm_cli_opt opts[] = {
                   "(default: the ids)"),
     SLM_CLI_VALUE(OPT_FILE, 'o', "output", F(out), "FILE",
                   "where the gradients go, as safetensors"),
+    SLM_CLI_GROUP(slm_cli_lora_opts, F(lora), "Adapters"),
     SLM_CLI_GROUP(slm_cli_common_opts, F(common), "General"),
     SLM_CLI_END,
 };
@@ -27,6 +29,7 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     const struct args *a = p;
     slm_model *m = NULL;
     slm_ids ids = {0}, labels = {0};
+    struct slm_cli_adapters adapters = {.n = 0};
     double loss = 0;
     slm_model_opts mo;
     slm_model_opts_init(&mo);
@@ -43,8 +46,13 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
         code = slm_cli_fail(err, SLM_E_ARG, "%s: %zu labels for %zu ids", a->labels_file,
                             labels.len, ids.len);
     if (!code)
-        code = slm_model_gradients(m, ids.data, a->labels_file ? labels.data : NULL,
-                                   (int)ids.len, a->out, &loss, err);
+        code = slm_cli_adapters_open(c, &adapters, m, &a->lora, err);
+    const int32_t *target = a->labels_file ? labels.data : NULL;
+    if (!code && adapters.all)
+        code = slm_adapter_gradients(adapters.all, ids.data, target, (int)ids.len, a->out, &loss,
+                                     err);
+    else if (!code)
+        code = slm_model_gradients(m, ids.data, target, (int)ids.len, a->out, &loss, err);
     if (!code && a->common.json) {
         struct slm_cli_json j = {.f = stdout};
         slm_js_open(&j, '{');
@@ -57,6 +65,7 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     }
     slm_ids_release(&ids);
     slm_ids_release(&labels);
+    slm_cli_adapters_close(&adapters);
     slm_model_close(&m);
     return code;
 }
@@ -70,7 +79,8 @@ const struct slm_cli_command slm_cmd_gradients = {
     .about = "Computes the mean next-token cross-entropy of the sequence in --ids-file and its "
              "gradient by every "
              "weight, and writes the gradients to -o as float32 safetensors under Hugging Face "
-             "names.",
+             "names. With --lora: the gradients of the adapter's tensors, under their names in "
+             "PEFT's file.",
     .examples = "slm gradients ./model-folder --ids-file ids.txt -o grad.safetensors --json",
     .opts = opts,
     .size = sizeof(struct args),

@@ -7,6 +7,7 @@ struct args {
     const char *ids_file, *out;
     const char *kv_type;
     int step, fast, batch;
+    struct slm_cli_lora_args lora;
 };
 
 #define F(field) offsetof(struct args, field)
@@ -22,6 +23,7 @@ static const struct slm_cli_opt opts[] = {
                    "element type of the key/value cache (default: f32)"),
     SLM_CLI_INT('b', "batch-size|batch", F(batch), "N", 0, 65536,
                 "rows computed at once (default: 512)"),
+    SLM_CLI_GROUP(slm_cli_lora_opts, F(lora), "Adapters"),
     SLM_CLI_GROUP(slm_cli_common_opts, F(common), "General"),
     SLM_CLI_END,
 };
@@ -92,6 +94,7 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     so.o.exact = !a->fast;
     so.o.kv_type = a->kv_type ? a->kv_type : "f32";
     so.o.batch = a->step ? 1 : a->batch;
+    so.lora = a->lora;
     if (!code)
         code = slm_cli_session_open(c, &s, m, &so, 0, err);
     if (!code)
@@ -119,6 +122,7 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     slm_cli_out_close(&k.out);
     slm_ids_release(&ids);
     slm_session_close(&s);
+    slm_cli_adapters_close(&so.adapters);
     slm_model_close(&m);
     return code;
 }

@@ -348,6 +348,7 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     slm_cli_buf_free(&w.text);
     slm_ids_release(&w.ids);
     slm_session_close(&w.session);
+    slm_cli_adapters_close(&a->session.adapters);
     slm_model_close(&m);
     return code;
 }

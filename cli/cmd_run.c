@@ -214,6 +214,7 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     slm_sampler_free(t.sampler);
     slm_cli_draft_close(&t.draft);
     slm_session_close(&t.session);
+    slm_cli_adapters_close(&a->session.adapters);
     slm_model_close(&t.model);
     return code;
 }

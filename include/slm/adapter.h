@@ -98,6 +98,11 @@ SLM_API void slm_adapter_save_opts_init(slm_adapter_save_opts *o);
 SLM_API int slm_adapter_save(const slm_adapter *a, const char *path,
                              const slm_adapter_save_opts *o, slm_err *err);
 
+/* As slm_model_gradients, of the adapter's tensors and under their names in PEFT's file. */
+SLM_API int slm_adapter_gradients(const slm_adapter *a, const int32_t *ids,
+                                  const int32_t *labels, int n, const char *path, double *loss,
+                                  slm_err *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -263,7 +263,16 @@ static void name_tensor(const struct writing *w, const struct tensor *t, char ou
     char name[224];
     if (t->whole) {
         slm_adapter_whole_name(w->a, t->whole, name);
-        snprintf(out, 288, "base_model.model.%s", name);
+        const char *leaf = strrchr(name, '.');
+        int n = leaf ? (int)(leaf - name) : 0, none;
+        /* PEFT moves the layer that it adds to one level down */
+        const struct slm_place *y =
+            is_bias(w, t->whole) && n
+                ? slm_place_of(&w->g.places, name, (size_t)n, false, &none)
+                : NULL;
+        bool wrapped = y && has_group(w, y);
+        snprintf(out, 288, "base_model.model.%.*s%s%s", n, name, wrapped ? ".base_layer" : "",
+                 name + n);
         return;
     }
     slm_place_name(&w->g.places, t->group->place, t->expert, name);

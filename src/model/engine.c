@@ -19,7 +19,7 @@ static int open_program(struct slm_engine *e, int which, int outs, slm_err *err)
                               .cache = true,
                               .phase = decodes(which) ? SLM_PHASE_DECODE : SLM_PHASE_PROMPT,
                               .share = decodes(which) ? e->prog[SLM_PHASE_PROMPT] : NULL};
-    struct slm_emit_opts emit = {.gather = true};
+    struct slm_emit_opts emit = {.adapter = e->adapter, .gather = true};
     slm_prog *p;
     int rc = slm_prog_new(&p, e->rt, &o, err);
     if (rc)
@@ -71,8 +71,8 @@ static int open_arrays(struct slm_engine *e, slm_err *err)
     return 0;
 }
 
-int slm_engine_open(struct slm_engine **out, const slm_model *m, int batch, bool exact,
-                    slm_err *err)
+int slm_engine_open(struct slm_engine **out, const slm_model *m, int batch,
+                    const slm_session_opts *o, slm_err *err)
 {
     struct slm_engine *e = slm_zalloc(m->rt, SLM_MEM_MODEL, sizeof *e);
     if (!e)
@@ -81,7 +81,8 @@ int slm_engine_open(struct slm_engine **out, const slm_model *m, int batch, bool
     e->rt = m->rt;
     e->users = 1;
     e->batch = batch;
-    e->exact = exact;
+    e->exact = o->exact;
+    e->adapter = o->adapter;
     int rc = open_arrays(e, err);
     if (!rc)
         rc = open_program(e, SLM_PHASE_PROMPT, 1, err);

@@ -101,8 +101,7 @@ static int write_all(const struct grads *g, const char *path, slm_err *err)
     return rc;
 }
 
-/* Row t predicts label t + 1. */
-static int targets(const slm_model *m, const int32_t *ids, const int32_t *labels, int n,
+int slm_model_targets(const slm_model *m, const int32_t *ids, const int32_t *labels, int n,
                    int32_t *target, slm_err *err)
 {
     for (int t = 0; t < n; t++) {
@@ -129,7 +128,7 @@ static int compute(struct grads *g, const int32_t *ids, const int32_t *labels, i
     uint8_t set = rope->kind == SLM_ROPE_LONG && n > rope->original;
     struct slm_run run = {
         .rows = n, .ids = ids, .pos = pos, .n_streams = 1, .rope_set = &set, .target = target};
-    int rc = targets(g->m, ids, labels, n, target, err);
+    int rc = slm_model_targets(g->m, ids, labels, n, target, err);
     if (!rc)
         rc = build(g, n, err);
     if (!rc) {

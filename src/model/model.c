@@ -203,8 +203,9 @@ int slm_model_logit_rows(const slm_model *m, int batch)
 /* A session has two programs in the memory of the larger one. */
 int64_t slm_model_work_bytes(const slm_model *m, int batch)
 {
+    static const slm_session_opts plain;
     struct slm_engine *e = NULL;
-    if (batch < 1 || slm_engine_open(&e, m, batch, false, NULL))
+    if (batch < 1 || slm_engine_open(&e, m, batch, &plain, NULL))
         return -1;
     int64_t n = slm_engine_bytes(e);
     slm_engine_release(e);

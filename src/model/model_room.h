@@ -180,6 +180,11 @@ int slm_model_open_image(slm_model **out, slm_runtime *rt, const char *name, uin
  * not written as it is, but multiplied by something. */
 int slm_model_gguf_row(const slm_model *m, int i, int r);
 
+/* What row t of n is to foresee: label t + 1 (labels NULL: the next id), -100 behind the last.
+ * Errors: SLM_E_ARG (outside the vocabulary). */
+int slm_model_targets(const slm_model *m, const int32_t *ids, const int32_t *labels, int n,
+                      int32_t *target, slm_err *err);
+
 /* A number that is the same for the same weights and shape: binds session files to a model. */
 uint64_t slm_model_fingerprint(const slm_model *m);
 

@@ -39,11 +39,14 @@ static int open_engine(slm_session *s, const slm_session_opts *o, slm_err *err)
 {
     struct slm_engine *e = o->share ? o->share->engine : NULL;
     int batch = o->batch ? o->batch : DEFAULT_BATCH;
+    if (o->adapter && o->adapter->m != s->m)
+        return slm_fail(err, SLM_E_ARG, "an adapter of %s for a session on %s",
+                        o->adapter->m->src.path, s->m->src.path);
     if (!e) {
         if (batch < 1 || batch > 65536)
             return slm_fail(err, SLM_E_ARG, "batch of %d: want 1 to 65536", batch);
         return slm_engine_open(&s->engine, s->m, batch < s->context ? batch : s->context,
-                               o->exact, err);
+                               o, err);
     }
     if (e->m != s->m)
         return slm_fail(err, SLM_E_ARG, "a session on %s cannot share the work of one on %s",
@@ -54,6 +57,8 @@ static int open_engine(slm_session *s, const slm_session_opts *o, slm_err *err)
     if (!!o->exact != e->exact)
         return slm_fail(err, SLM_E_ARG, "the shared work is %s, exact activations are %s",
                         e->exact ? "exact" : "fast", o->exact ? "wanted" : "not");
+    if (o->adapter != e->adapter)
+        return slm_fail(err, SLM_E_ARG, "the shared work is for another adapter");
     s->engine = e;
     e->users++;
     return 0;

@@ -37,11 +37,29 @@ static void sum_add(struct sum *s, const void *p, size_t n)
 
 static uint64_t sum_end(const struct sum *s) { return s->b << 32 | s->a; }
 
+/* What an adapter does to the keys and values: its numbers, scales and factors. */
+static uint64_t adapter_print(const struct slm_adapter *a)
+{
+    struct sum s = {1, 0};
+    for (int i = 0; a && i < a->n_parts; i++) {
+        const struct slm_adapter_part *p = &a->part[i];
+        const struct slm_weight *w[3] = {&p->a, &p->b, &p->m};
+        float f[2] = {p->scale, *p->factor};
+        sum_add(&s, f, sizeof f);
+        for (int k = 0; k < 3; k++)
+            for (int e = 0; w[k]->part && e < w[k]->parts; e++)
+                sum_add(&s, w[k]->part[e], (size_t)w[k]->rows * w[k]->stride);
+    }
+    for (int i = 0; a && i < a->n_whole; i++)
+        sum_add(&s, a->whole[i].w.part[0], (size_t)a->whole[i].w.rows * a->whole[i].w.stride);
+    return a ? sum_end(&s) : 0;
+}
+
 static struct header header_of(const slm_session *s)
 {
     struct header h = {.magic = {'s', 'l', 'm', 's', 'e', 's', 's', '\n'}, .version = VERSION};
     h.type = (uint32_t)slm_dtypes[s->kv.type].gguf;
-    h.model = slm_model_fingerprint(s->m);
+    h.model = slm_model_fingerprint(s->m) ^ adapter_print(s->engine->adapter);
     h.layers = (uint32_t)s->m->hp.layers;
     h.tokens = (uint32_t)s->n;
     for (int l = 0; l < s->m->hp.layers; l++)

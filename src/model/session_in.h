@@ -19,6 +19,7 @@ struct slm_engine {
     int users; /* sessions that compute with it; the last one frees it */
     int batch;
     bool exact;
+    const struct slm_adapter *adapter; /* NULL: none */
     slm_prog *prog[ENGINE_PROGS]; /* that of ENGINE_SCORE is opened when it is wanted */
     slm_val logits[ENGINE_PROGS];
     int most_out[ENGINE_PROGS]; /* rows of logits in one run */
@@ -53,8 +54,9 @@ struct slm_work {
     int from, rows, outs;
 };
 
-int slm_engine_open(struct slm_engine **out, const slm_model *m, int batch, bool exact,
-                    slm_err *err);
+/* Of o: exact and adapter. */
+int slm_engine_open(struct slm_engine **out, const slm_model *m, int batch,
+                    const slm_session_opts *o, slm_err *err);
 /* Room for `outs` rows of logits in a run of that program, where a run can have so many; takes
  * memory only when there was less before. After a failure all is as it was. */
 int slm_engine_widen(struct slm_engine *e, int which, int outs, slm_err *err);
