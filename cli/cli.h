@@ -206,8 +206,8 @@ int slm_cli_model_open(struct slm_cli *c, slm_model **m, const struct slm_cli_mo
 /* The word or -m alone, for what is no model. */
 int slm_cli_model_path(struct slm_cli *c, const struct slm_cli_model_args *a, const char **path,
                        slm_err *err);
-/* Opens the adapters, says context and memory, then takes it. need: positions wanted when -c was
- * not given, 0: any. */
+/* Opens the adapters, says context and memory, then takes it. need: positions wanted when -c
+ * was not given, 0: any. */
 int slm_cli_session_open(struct slm_cli *c, slm_session **s, const slm_model *m,
                          struct slm_cli_session_args *a, int need, slm_err *err);
 /* Speculation: on, off, or with a smaller model beside. */

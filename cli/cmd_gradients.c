@@ -49,8 +49,8 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
         code = slm_cli_adapters_open(c, &adapters, m, &a->lora, err);
     const int32_t *target = a->labels_file ? labels.data : NULL;
     if (!code && adapters.all)
-        code = slm_adapter_gradients(adapters.all, ids.data, target, (int)ids.len, a->out, &loss,
-                                     err);
+        code = slm_adapter_gradients(adapters.all, ids.data, target, (int)ids.len, a->out,
+                                     &loss, err);
     else if (!code)
         code = slm_model_gradients(m, ids.data, target, (int)ids.len, a->out, &loss, err);
     if (!code && a->common.json) {

@@ -16,7 +16,7 @@ typedef struct slm_session_opts {
     int batch;           /* rows a run takes at once; 0: 512 */
     int exact;           /* 1: float32 activations; 0: the fast path */
     const char *kv_type; /* "f32" "f16" "bf16" "q8_0" "q4_0"; NULL: f32 when exact, else f16 */
-    const slm_adapter *adapter; /* of the same model, which it outlives the session beside; NULL */
+    const slm_adapter *adapter; /* of the same model; must outlive the session; NULL: none */
     slm_session *share;  /* computes with this session's work memory, so that many sessions on
                           * one model cost little more than their caches; NULL: its own */
 } slm_session_opts;

@@ -148,7 +148,7 @@ void slm_peft_config_free(struct slm_peft_config *c);
 int slm_peft_config_scale(void *arg, const char *module, int *rank, float *scale, slm_err *err);
 float slm_peft_config_dropout(const struct slm_peft_config *c);
 
-/* ---- rows with the addition (rows.c) ---- */
+/* ---- rows with the addition (merged_row.c) ---- */
 
 /* Row `row` (the model's own order) of part e of weight i as it is with the adapter, in
  * float32; x holds the model's row. embed: as looked up. */

@@ -211,17 +211,25 @@ struct filling {
     slm_err *err;
 };
 
-/* buf is (rows, cols) of the file, `to` has room for `ld` columns. */
-static void put(const struct filling *f, float *to, size_t ld, enum slm_lora_half half,
-                const float *from, size_t rows, size_t cols, float gain)
+/* Half of a place as it lies in the buffer, and where it goes. */
+struct half_move {
+    enum slm_lora_half half;
+    const float *from; /* (rows, cols), or flipped */
+    size_t rows, cols;
+    float *to; /* rows `ld` apart */
+    size_t ld;
+    float gain;
+};
+
+static void put(const struct filling *f, const struct half_move *v)
 {
-    bool flip = flipped(f->c, f->y, half);
-    for (size_t r = 0; r < rows; r++) {
-        size_t own = half == SLM_HALF_A || f->y->embed
-                         ? r
-                         : (size_t)slm_row_own(f->c->a->m, f->y->weight, f->c->order, (int)r);
-        for (size_t k = 0; k < cols; k++)
-            to[own * ld + k] = gain * (flip ? from[k * rows + r] : from[r * cols + k]);
+    bool flip = flipped(f->c, f->y, v->half), as_is = v->half == SLM_HALF_A || f->y->embed;
+    for (size_t r = 0; r < v->rows; r++) {
+        size_t own =
+            as_is ? r : (size_t)slm_row_own(f->c->a->m, f->y->weight, f->c->order, (int)r);
+        for (size_t k = 0; k < v->cols; k++)
+            v->to[own * v->ld + k] =
+                v->gain * v->from[flip ? k * v->rows + r : r * v->cols + k];
     }
 }
 
@@ -239,22 +247,26 @@ static int fill_expert(const struct filling *f, const struct slm_claim *k, int e
 {
     const struct slm_adapter_part *p = f->p;
     bool stacked = f->c->stacked && f->y->experts;
-    size_t n = stacked ? (size_t)f->y->parts : 1, ra = (size_t)p->a.rows,
+    size_t n = stacked ? (size_t)f->y->parts : 1, most = (size_t)p->a.rows,
            in = (size_t)p->a.cols, rows = (size_t)p->rows;
     size_t r = (size_t)rank_of(f->c, f->y, k->half[SLM_HALF_A]);
+    struct half_move a = {SLM_HALF_A, f->buf, r, in, NULL, in, 1},
+                     b = {SLM_HALF_B, f->buf, rows, r, NULL, most, gain},
+                     m = {SLM_HALF_M, f->buf, rows, 1, NULL, 1, 1};
     int rc = read_all(f, k->half[SLM_HALF_A]);
-    for (size_t i = 0; i < n && !rc; i++)
-        put(f, slm_adapter_data(&p->a) + ((size_t)e + i) * ra * in, in, SLM_HALF_A,
-            f->buf + i * r * in, r, in, 1);
+    a.to = slm_adapter_data(&p->a) + (size_t)e * most * in;
+    for (size_t i = 0; i < n && !rc; i++, a.from += r * in, a.to += most * in)
+        put(f, &a);
     if (!rc)
         rc = read_all(f, k->half[SLM_HALF_B]);
-    for (size_t i = 0; i < n && !rc; i++)
-        put(f, slm_adapter_data(&p->b) + ((size_t)e + i) * rows * ra, ra, SLM_HALF_B,
-            f->buf + i * rows * r, rows, r, gain);
+    b.to = slm_adapter_data(&p->b) + (size_t)e * rows * most;
+    for (size_t i = 0; i < n && !rc; i++, b.from += rows * r, b.to += rows * most)
+        put(f, &b);
     if (!rc && k->half[SLM_HALF_M]) {
         rc = read_all(f, k->half[SLM_HALF_M]);
+        m.to = slm_adapter_data(&p->m);
         if (!rc)
-            put(f, slm_adapter_data(&p->m), 1, SLM_HALF_M, f->buf, rows, 1, 1);
+            put(f, &m);
     }
     return rc;
 }

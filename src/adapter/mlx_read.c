@@ -76,16 +76,17 @@ static const struct slm_place *place_of(const struct slm_claims *c, const char *
 {
     static const char moe[] = ".switch_mlp.";
     const char *at = strstr(module, moe);
-    int expert, layer;
+    int expert;
     if (!at || at > module + n)
         return slm_place_of(&c->places, module, n, slm_str_ends(module, "embed_tokens"),
                             &expert);
-    const char *leaf = at + strlen(moe);
-    if (sscanf(slm_place_tail(module), "layers.%9d.", &layer) != 1)
-        return NULL;
+    const char *leaf = at + strlen(moe), *tail = slm_place_tail(module);
     for (int i = 0; i < c->places.n; i++) {
         const struct slm_place *y = &c->places.place[i];
-        if (y->experts && y->layer == layer && y->alias && !strcmp(y->alias, leaf))
+        const char *moe_at = strstr(y->name, ".experts.");
+        size_t len = moe_at ? (size_t)(moe_at - y->name) : 0;
+        if (y->experts && y->alias && !strcmp(y->alias, leaf) && len == (size_t)(at - tail) &&
+            !memcmp(y->name, tail, len))
             return y;
     }
     return NULL;
