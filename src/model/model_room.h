@@ -51,8 +51,8 @@ struct slm_model {
  * float32, may be written to (training), and have ids from the model's n_weights on. */
 struct slm_adapter_part {
     int weight;     /* the model's, by id */
-    bool embed;     /* to the rows that the embedding looks up: a (r, V), b (D, r). Else to y =
-                       W x: a (r, in), b (rows, r), which on a tied embedding means the output */
+    bool embed;     /* to the rows that the embedding looks up: a (r, V), b (D, r). Else to
+                       y = W x: a (r, in), b (rows, r); of a tied embedding: the output */
     int row0, rows; /* of the weight, in the model's own order */
     struct slm_weight a, b; /* as many parts as the weight has (experts) */
     struct slm_weight m;    /* (1, rows) DoRA's magnitude; m.part NULL: none */
