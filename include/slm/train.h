@@ -111,7 +111,7 @@ typedef struct slm_train_opts {
     slm_train_fn *event;          /* NULL: none */
     void *event_arg;
 } slm_train_opts;
-void slm_train_opts_init(slm_train_opts *o);
+SLM_API void slm_train_opts_init(slm_train_opts *o);
 
 /* ---- the plan ---- */
 
@@ -136,19 +136,20 @@ typedef struct slm_train_plan {
  * machine for some tenths of a second. Errors: SLM_E_ARG (an option, by name), SLM_E_LIMIT
  * (does not fit the memory: says what would), SLM_E_UNSUPPORTED, SLM_E_NUMERIC (a weight is not
  * finite, by name), SLM_E_FORMAT and SLM_E_IO (the checkpoint to go on from), SLM_E_NOMEM. */
-int slm_train_open(slm_train **out, slm_model *m, const slm_train_opts *o, slm_err *err);
-void slm_train_close(slm_train **t);
+SLM_API int slm_train_open(slm_train **out, slm_model *m, const slm_train_opts *o,
+                           slm_err *err);
+SLM_API void slm_train_close(slm_train **t);
 /* Text in it lives as long as t. */
-void slm_train_plan_get(const slm_train *t, slm_train_plan *out);
+SLM_API void slm_train_plan_get(const slm_train *t, slm_train_plan *out);
 /* All options as chosen, with the model's name and fingerprint, as one JSON object: what a
  * record of the run keeps. */
-int slm_train_config(const slm_train *t, slm_text *out, slm_err *err);
+SLM_API int slm_train_config(const slm_train *t, slm_text *out, slm_err *err);
 
 /* Trains from where it stands to the end, then writes what was learnt. Errors: SLM_E_CANCELLED
  * (an event said stop: the checkpoint is whole), SLM_E_NUMERIC (loss or gradient not finite:
  * the first such tensor by name; nothing is written over), SLM_E_IO (a file, by name; the
  * checkpoint before is whole). */
-int slm_train_run(slm_train *t, slm_err *err);
+SLM_API int slm_train_run(slm_train *t, slm_err *err);
 
 /* ---- a model of random weights ---- */
 
@@ -157,18 +158,19 @@ typedef struct slm_model_shape {
     int width, layers, heads, kv_heads, head_width, ffn, vocab, context;
     int experts, experts_used; /* families with experts */
     int window;                /* sliding window of families that have one; 0: none */
-    int tied;                  /* output is the embedding */
+    int tied;                  /* output is the embedding; -1: yes */
     float rope_base;           /* 0: the family's */
     float std;                 /* of the weights; 0: 0.02 */
     uint64_t seed;
     const char *tokenizer; /* a model's folder, tokenizer.json or GGUF file; NULL: none. vocab
                               0: its size */
 } slm_model_shape;
-void slm_model_shape_init(slm_model_shape *s);
+SLM_API void slm_model_shape_init(slm_model_shape *s);
 /* A new model: matrices normal with deviation std, those that write to the residual stream
  * std / sqrt(2 L), norms ones, biases zeros. Errors: SLM_E_ARG (a size, by name; a family that
  * is not known), SLM_E_NOMEM, the tokenizer's. */
-int slm_model_new(slm_model **out, slm_runtime *rt, const slm_model_shape *s, slm_err *err);
+SLM_API int slm_model_new(slm_model **out, slm_runtime *rt, const slm_model_shape *s,
+                          slm_err *err);
 
 #ifdef __cplusplus
 }

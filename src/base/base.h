@@ -24,6 +24,7 @@
 #include "base/hash.h"
 #include "base/clock.h"
 #include "base/cores.h"
+#include "base/memory.h"
 #include "base/thread.h"
 
 #endif

@@ -78,6 +78,51 @@ void slm_map_forget(const void *p, size_t n)
         madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
+int slm_swap_open(struct slm_swap *s, slm_runtime *rt, const char *path, size_t size,
+                  slm_err *err)
+{
+    memset(s, 0, sizeof *s);
+    int rc = slm_out_check(path, err);
+    if (rc)
+        return rc;
+    s->path = slm_alloc(rt, SLM_MEM_BASE, strlen(path) + 1);
+    if (!s->path)
+        return slm_fail_mem(err, path, strlen(path) + 1);
+    memcpy(s->path, path, strlen(path) + 1);
+    s->rt = rt;
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        slm_free(rt, s->path);
+        s->rt = NULL;
+        return fail_errno(err, path, "cannot create");
+    }
+    /* room is taken now: a full disk is told here, and not by a signal at some later write */
+    int e = size ? posix_fallocate(fd, 0, (off_t)size) : 0;
+    void *p =
+        e || !size ? MAP_FAILED : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (e)
+        errno = e;
+    if (p == MAP_FAILED && size)
+        rc = fail_errno(err, path, e ? "cannot make room" : "cannot map");
+    close(fd);
+    s->data = p == MAP_FAILED ? NULL : p;
+    s->size = size;
+    if (rc)
+        slm_swap_close(s);
+    return rc;
+}
+
+void slm_swap_close(struct slm_swap *s)
+{
+    if (!s->rt)
+        return;
+    if (s->data)
+        munmap(s->data, s->size);
+    unlink(s->path);
+    slm_free(s->rt, s->path);
+    memset(s, 0, sizeof *s);
+}
+
 int slm_file_slurp(struct slm_buf *buf, const char *path, slm_err *err)
 {
     struct stat st;

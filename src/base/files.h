@@ -19,6 +19,18 @@ void slm_map_close(struct slm_map *m);
  * back (reading them again brings them back from the file). */
 void slm_map_forget(const void *p, size_t n);
 
+/* A file of `size` bytes, made or written over, mapped for reading and writing: memory that may
+ * live on disk. What is in it means nothing once it is closed, which removes it. */
+struct slm_swap {
+    void *data;
+    size_t size;
+    char *path;
+    slm_runtime *rt;
+};
+int slm_swap_open(struct slm_swap *s, slm_runtime *rt, const char *path, size_t size,
+                  slm_err *err);
+void slm_swap_close(struct slm_swap *s); /* zeroed is fine */
+
 /* Reads the whole file into buf (appended), refusing more than buf->max. */
 int slm_file_slurp(struct slm_buf *buf, const char *path, slm_err *err);
 

@@ -232,6 +232,8 @@ const float *slm_prog_value(const slm_prog *p, slm_val v, size_t *ld);
 double slm_prog_loss(const slm_prog *p);
 /* (rows of the logits) each row's -log p(target) after a run; 0 where there is no target. */
 const float *slm_prog_row_loss(const slm_prog *p);
+/* Are all of the rows of a value that the run filled finite? What was cast says yes. */
+bool slm_prog_finite(const slm_prog *p, slm_val v, const struct slm_run *run);
 
 /* Where the gradient of weight `w` goes: float32 (parts, rows, cols), added to. NULL: frozen.
  */

@@ -3,6 +3,7 @@
  * plan. */
 #include "graph/prog.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -238,6 +239,16 @@ const float *slm_prog_grad(const slm_prog *p, slm_val v, size_t *ld)
     if (ld)
         *ld = x->row_bytes / sizeof(float);
     return p->value[x->root].keep ? x->grad : NULL;
+}
+
+bool slm_prog_finite(const slm_prog *p, slm_val v, const struct slm_run *run)
+{
+    const struct value *x = &p->value[v];
+    for (int r = 0; r < slm_value_rows(p, v, run) && x->type == SLM_F32; r++)
+        for (int i = 0; i < x->width; i++)
+            if (!isfinite(slm_row(p, v, r)[i]))
+                return false;
+    return true;
 }
 
 double slm_prog_loss(const slm_prog *p) { return p->loss; }

@@ -264,3 +264,19 @@ int slm_model_attach(slm_model *m, const slm_model_opts *o, slm_err *err)
         rc = read_eog(m, err);
     return rc ? rc : open_template(m, err);
 }
+
+int slm_model_attach_new(slm_model *m, const char *path, slm_err *err)
+{
+    static const float none = NAN;
+    m->defaults = (slm_model_defaults){.temp = none, .top_p = none, .min_p = none,
+                                       .repeat_penalty = none};
+    int rc = path ? slm_tokenizer_open(&m->tok, m->rt, path, err) : 0;
+    if (rc || !path)
+        return rc;
+    const char *own = m->src.path;
+    m->src.path = path;
+    m->src.kind = slm_path_is_dir(path) ? SLM_SOURCE_HF : m->src.kind;
+    rc = open_template(m, err);
+    m->src.path = own;
+    return rc;
+}

@@ -277,6 +277,18 @@ int slm_model_measure_gguf(slm_model *m, const struct slm_gguf_plan *plan, uint6
     return slm_convert_gguf(&c, m->src.path, err);
 }
 
+int slm_model_save(slm_model *m, const char *path, bool folder, enum slm_dtype type,
+                   slm_err *err)
+{
+    slm_convert_opts o = {.type = slm_dtypes[type].name, .to_folder = folder};
+    struct slm_convert c = {.m = m, .o = &o, .q_gain = 1, .over = true};
+    int rc = prepare(&c, err);
+    if (!rc)
+        rc = folder ? slm_convert_folder(&c, path, err) : slm_convert_gguf(&c, path, err);
+    slm_free(m->rt, c.block);
+    return rc;
+}
+
 int slm_model_convert(slm_runtime *rt, const char *in, const char *out,
                       const slm_convert_opts *o, slm_err *err)
 {

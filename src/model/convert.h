@@ -16,6 +16,7 @@ struct slm_convert {
     float q_gain; /* what queries are multiplied by in the output (GGUF's implied softmax scale)
                    */
     enum slm_slot q_slot; /* ... in these weights */
+    bool over;    /* a folder that is there gets the files, and keeps its others */
     int type;             /* of matrices, -1: as stored */
     uint64_t done, total; /* bytes written, and in all */
     uint8_t *block;       /* a block of converted rows */

@@ -428,11 +428,30 @@ static int write_folder(struct folder *f, slm_err *err)
     return rc ? rc : save_weights(f, err);
 }
 
+/* A new folder appears whole, by renaming; into one that is there, each file does. */
+static int place(struct folder *f, const char *path, slm_err *err)
+{
+    if (f->c->over && slm_path_is_dir(path))
+        return write_folder(f, err);
+    slm_buf_puts(&f->dir, ".tmp");
+    int rc = slm_buf_check(&f->dir, path, err);
+    if (!rc)
+        rc = slm_dir_make(f->dir.s, err);
+    if (rc)
+        return rc;
+    rc = write_folder(f, err);
+    if (!rc)
+        rc = slm_path_rename(f->dir.s, path, err);
+    if (rc)
+        slm_dir_remove(f->dir.s);
+    return rc;
+}
+
 int slm_convert_folder(struct slm_convert *c, const char *path, slm_err *err)
 {
     slm_runtime *rt = c->m->rt;
     struct folder f = {.c = c};
-    if (slm_path_is_dir(path) || slm_path_is_file(path))
+    if (slm_path_is_file(path) || (slm_path_is_dir(path) && !c->over))
         return slm_fail(err, SLM_E_ARG, "%s: is there already; a folder is only written anew",
                         path);
     c->pairs = false;
@@ -444,17 +463,9 @@ int slm_convert_folder(struct slm_convert *c, const char *path, slm_err *err)
     while (n > 1 && path[n - 1] == '/')
         n--;
     slm_buf_put(&f.dir, path, n);
-    slm_buf_puts(&f.dir, ".tmp");
     int rc = slm_buf_check(&f.dir, path, err);
     if (!rc)
-        rc = slm_dir_make(f.dir.s, err);
-    if (!rc) {
-        rc = write_folder(&f, err);
-        if (!rc)
-            rc = slm_path_rename(f.dir.s, path, err);
-        if (rc)
-            slm_dir_remove(f.dir.s);
-    }
+        rc = place(&f, path, err);
     slm_buf_release(&f.text);
     slm_buf_release(&f.path);
     slm_buf_release(&f.dir);

@@ -123,9 +123,10 @@ void slm_model_close(slm_model **pm)
         return;
     slm_tokenizer_close(&m->tok);
     slm_template_free(m->tmpl);
-    for (int i = 0; i < m->n_own; i++)
-        slm_pages_free(m->rt, SLM_MEM_MODEL, m->own[i].p, m->own[i].n);
+    for (int i = 0; i < m->n_retyped; i++)
+        slm_pages_free(m->rt, SLM_MEM_MODEL, m->retyped[i].p, m->retyped[i].n);
     slm_source_close(&m->src);
+    slm_model_own_release(m);
     slm_arena_release(&m->arena);
     slm_free(m->rt, m);
     *pm = NULL;

@@ -9,6 +9,7 @@
 #include "slm/adapter.h"
 #include "slm/model.h"
 #include "slm/session.h"
+#include "slm/train.h"
 
 struct slm_layer {
     const struct slm_weight
@@ -28,6 +29,8 @@ struct slm_model {
     const struct slm_slot_row **row; /* (n_weights) the row each came by */
     int *row_layer;                  /* (n_weights) */
     int n_weights;
+    struct slm_model_own *own; /* weights that live in memory of their own (own.c) */
+    uint8_t *writable;         /* (n_weights) which; NULL: none */
     uint64_t params, bytes;
     uint64_t text_bytes; /* heap of tokenizer and template */
     char *name, *types;
@@ -41,8 +44,8 @@ struct slm_model {
     struct slm_model_pages {
         void *p;
         size_t n;
-    } *own; /* matrices made by slm_model_retype */
-    int n_own;
+    } *retyped; /* matrices made by slm_model_retype */
+    int n_retyped;
 };
 
 /* ---- adapters: read, made and written by the adapter room, emitted by block.c ---- */
@@ -85,6 +88,9 @@ struct slm_adapter {
 int slm_model_bind(slm_model *m, slm_err *err);
 /* Tokenizer, chat template, end-of-generation ids and sampling defaults (chat.c). */
 int slm_model_attach(slm_model *m, const slm_model_opts *o, slm_err *err);
+/* The same for a model that comes from no file: the tokenizer at path, with the template beside
+ * it or its family's; NULL: none. */
+int slm_model_attach_new(slm_model *m, const char *path, slm_err *err);
 /* A tokenizer from a GGUF file's keys. */
 int slm_tokenizer_from_gguf(slm_tokenizer **out, slm_runtime *rt, const slm_gguf *g,
                             slm_err *err);
@@ -184,6 +190,19 @@ int slm_model_gguf_row(const slm_model *m, int i, int r);
  * Errors: SLM_E_ARG (outside the vocabulary). */
 int slm_model_targets(const slm_model *m, const int32_t *ids, const int32_t *labels, int n,
                       int32_t *target, slm_err *err);
+/* Weights `which` (n_weights; NULL: all) become float32 in memory of the model's own that may be
+ * written to: part i of a weight at part[i], behind one another without gaps. Those that are so
+ * already stay. Before programs are built of m, and while no session is open on it (own.c). */
+int slm_model_unfreeze(slm_model *m, const uint8_t *which, slm_err *err);
+/* Bytes that it would take. */
+uint64_t slm_model_unfreeze_bytes(const slm_model *m, const uint8_t *which);
+/* The values of an unfrozen weight's part. */
+float *slm_model_values(const slm_model *m, int i, int part);
+void slm_model_own_release(slm_model *m);
+/* Writes m as it is now, as a folder or a GGUF file; matrices as `type`. A folder that is there
+ * gets these files and keeps its others (convert.c). */
+int slm_model_save(slm_model *m, const char *path, bool folder, enum slm_dtype type,
+                   slm_err *err);
 
 /* A number that is the same for the same weights and shape: binds session files to a model. */
 uint64_t slm_model_fingerprint(const slm_model *m);

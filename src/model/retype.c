@@ -118,7 +118,7 @@ static int change(slm_model *m, enum slm_dtype type, int i, slm_err *err)
     k.out = k.row ? slm_pages_alloc(m->rt, SLM_MEM_MODEL, bytes) : NULL;
     int rc = k.out ? 0 : slm_fail_mem(err, w->name, bytes);
     if (!rc) { /* the model's from here on */
-        m->own[m->n_own++] = (struct slm_model_pages){k.out, bytes};
+        m->retyped[m->n_retyped++] = (struct slm_model_pages){k.out, bytes};
         slm_pool_run(m->rt->pool, round_rows, &k);
     }
     if (!rc && k.bad)
@@ -137,13 +137,13 @@ static int check(slm_model *m, const struct slm_retype *o, slm_err *err)
         (!kern->quantize[o->type] && !kern->from_f32[o->type]))
         return slm_fail(err, SLM_E_ARG, "type %s: a base is not quantised to it",
                         slm_dtypes[o->type].name);
-    size_t most = (size_t)(m->n_own + m->n_weights);
+    size_t most = (size_t)(m->n_retyped + m->n_weights);
     struct slm_model_pages *own = slm_arena_alloc_n(&m->arena, most, sizeof *own);
     if (!own)
         return slm_fail_mem(err, "model", most * sizeof *own);
-    if (m->n_own)
-        memcpy(own, m->own, (size_t)m->n_own * sizeof *own);
-    m->own = own;
+    if (m->n_retyped)
+        memcpy(own, m->retyped, (size_t)m->n_retyped * sizeof *own);
+    m->retyped = own;
     return 0;
 }
 

@@ -1,0 +1,261 @@
+/* The plan: what learns, what it takes, how long it lasts, told before anything big is taken.
+ * The graph is laid out for its size; time is measured on two layers of it, which tells what a
+ * layer and what the rest costs. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "train/train_in.h"
+
+#define OTHER ((uint64_t)4 << 20) /* stacks, tables, buffers of files */
+
+static uint64_t model_bytes(const slm_train *t, bool learns)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < t->m->n_weights; i++) {
+        const struct slm_weight *w = &t->m->weight[i];
+        if ((t->which && t->which[i]) == learns && !(t->m->writable && t->m->writable[i]))
+            n += (uint64_t)w->parts * (uint64_t)w->rows * w->stride;
+    }
+    return n;
+}
+
+static uint64_t adapter_bytes(const slm_adapter *a, uint64_t *params)
+{
+    uint64_t n = 0;
+    for (int i = 0; a && i < a->n_parts; i++) {
+        const struct slm_weight *w[] = {&a->part[i].a, &a->part[i].b, &a->part[i].m};
+        for (int k = 0; k < 3; k++)
+            if (w[k]->part)
+                n += (uint64_t)w[k]->parts * (uint64_t)w[k]->rows * (uint64_t)w[k]->cols;
+    }
+    for (int i = 0; a && i < a->n_whole; i++)
+        n += (uint64_t)a->whole[i].w.parts * (uint64_t)a->whole[i].w.rows *
+             (uint64_t)a->whole[i].w.cols;
+    *params += n;
+    return n * sizeof(float);
+}
+
+/* The bytes by kind for the batch and stretch as they are. */
+static int measure(slm_train *t, slm_err *err)
+{
+    slm_train_plan *p = &t->plan;
+    int rc = slm_train_measure(t, &p->activations, err);
+    if (rc)
+        return rc;
+    uint64_t params = t->m->params;
+    adapter_bytes(t->o.adapter, &params); /* resident already */
+    p->params = params;
+    p->trained = t->params.elements;
+    p->tensors = t->params.n;
+    p->weights = slm_model_unfreeze_bytes(t->m, t->which);
+    p->weights = t->which ? p->weights : 0;
+    p->mapped = model_bytes(t, false);
+    p->gradients = slm_params_bytes(&t->params);
+    p->states = t->optim.bytes;
+    p->other = slm_memory_resident() + OTHER + t->optim.room * sizeof(float);
+    p->peak = p->weights + p->mapped + p->gradients + p->activations + p->other +
+              (t->o.states_file ? 0 : p->states);
+    p->disk = 2 * (p->trained * sizeof(float) + p->states) + p->trained * sizeof(float);
+    return 0;
+}
+
+static int refuse(const slm_train *t, slm_err *err)
+{
+    const slm_train_plan *p = &t->plan;
+    char how[200] = "";
+    if (t->o.batch > 1)
+        snprintf(how, sizeof how, "a smaller batch with more --accumulate");
+    else if (t->o.seq > 64)
+        snprintf(how, sizeof how, "a shorter --seq");
+    if (!t->o.states_file)
+        snprintf(how + strlen(how), sizeof how - strlen(how), "%s--states-file FILE",
+                 *how ? ", " : "");
+    if (!t->o.adapter)
+        snprintf(how + strlen(how), sizeof how - strlen(how), "%s--lora", *how ? ", " : "");
+    return slm_fail(err, SLM_E_LIMIT,
+                    "needs %.2f GiB, %.2f GiB are free: weights %.2f, mapped %.2f, gradients "
+                    "%.2f, states %.2f, activations %.2f; what helps: %s",
+                    (double)p->peak / 0x1p30, (double)p->available / 0x1p30,
+                    (double)p->weights / 0x1p30, (double)p->mapped / 0x1p30,
+                    (double)p->gradients / 0x1p30, (double)p->states / 0x1p30,
+                    (double)p->activations / 0x1p30, *how ? how : "a smaller model");
+}
+
+/* ---- time ---- */
+
+/* The first layers of the model, with scratch in the place of weights that will learn. */
+struct probe {
+    slm_train *t;
+    slm_model m;
+    struct slm_layer layer[2];
+    struct slm_weight weight[2 * SLM_W_COUNT + SLM_W_LAYER];
+    const uint8_t **part; /* (parts) all the same */
+    float *values, *grad;
+    size_t bytes;
+    int n, rows, seq;
+};
+
+static const struct slm_weight *stand_in(struct probe *b, const struct slm_weight *w)
+{
+    bool learns = w && b->t->which && b->t->which[w->id];
+    if (!learns)
+        return w;
+    struct slm_weight *x = &b->weight[b->n++];
+    *x = *w;
+    x->type = SLM_F32;
+    x->stride = (size_t)w->cols * sizeof(float);
+    x->part = b->part;
+    return x;
+}
+
+static int prepare(struct probe *b, slm_err *err)
+{
+    slm_runtime *rt = b->t->rt;
+    int parts = 1;
+    for (int i = 0; i < b->t->m->n_weights; i++) {
+        const struct slm_weight *w = &b->t->m->weight[i];
+        size_t n = (size_t)w->parts * (size_t)w->rows * (size_t)w->cols * sizeof(float);
+        b->bytes = n > b->bytes ? n : b->bytes;
+        parts = w->parts > parts ? w->parts : parts;
+    }
+    b->values = slm_pages_alloc(rt, SLM_MEM_MODEL, b->bytes);
+    b->grad = slm_pages_alloc(rt, SLM_MEM_MODEL, b->bytes);
+    b->part = slm_alloc_n(rt, SLM_MEM_MODEL, (size_t)parts, sizeof *b->part);
+    if (!b->values || !b->grad || !b->part)
+        return slm_fail_mem(err, "a probe of the speed", 2 * b->bytes);
+    for (size_t i = 0; i < b->bytes / sizeof(float); i++)
+        b->values[i] = (float)((int)(i * 2654435761u >> 20 & 255) - 127) * 1e-4f;
+    for (int i = 0; i < parts; i++)
+        b->part[i] = (const uint8_t *)b->values;
+    b->m = *b->t->m;
+    b->m.layer = b->layer;
+    for (int i = 0; i < SLM_W_LAYER; i++)
+        b->m.w[i] = stand_in(b, b->m.w[i]);
+    for (int l = 0; l < 2 && l < b->t->m->hp.layers; l++)
+        for (int i = SLM_W_LAYER; i < SLM_W_COUNT; i++)
+            b->layer[l].w[i] = stand_in(b, b->t->m->layer[l].w[i]);
+    return 0;
+}
+
+/* Seconds of a micro-batch of the first `layers` layers. */
+static int time_layers(struct probe *b, int layers, double *seconds, slm_err *err)
+{
+    slm_train *t = b->t;
+    struct slm_prog_opts o = slm_train_prog_opts(t, b->rows, true);
+    slm_prog *p = NULL;
+    b->m.hp.layers = layers;
+    int32_t *ids = slm_zalloc_n(t->rt, SLM_MEM_MODEL, (size_t)b->rows, 4 * sizeof *ids);
+    int rc = ids ? slm_prog_new(&p, t->rt, &o, err) : slm_fail_mem(err, "a probe", 64);
+    if (!rc) {
+        slm_train_emit(t, p, &b->m);
+        for (int i = 0; i < b->n; i++)
+            slm_prog_want(p, &b->weight[i], b->grad);
+        rc = slm_prog_plan(p, err);
+    }
+    for (int i = 0; i < b->rows && !rc; i++) {
+        ids[i] = (int32_t)((unsigned)i * 2654435761u % (unsigned)t->m->hp.vocab);
+        ids[b->rows + i] = i % b->seq;
+        ids[2 * b->rows + i] = i / b->seq;
+        ids[3 * b->rows + i] = ids[i];
+    }
+    struct slm_run run = {.rows = b->rows,
+                          .ids = ids,
+                          .pos = ids + b->rows,
+                          .stream = ids + 2 * b->rows,
+                          .n_streams = (b->rows + b->seq - 1) / b->seq,
+                          .target = ids + 3 * b->rows};
+    *seconds = 1e30;
+    double spent = 0;
+    for (int i = 0; i < 5 && !rc && (i < 2 || spent < .3); i++) {
+        double from = slm_clock_seconds();
+        slm_prog_run(p, &run);
+        slm_prog_run_back(p, &run);
+        double took = slm_clock_seconds() - from;
+        spent += took;
+        *seconds = took < *seconds ? took : *seconds;
+    }
+    slm_prog_free(p);
+    slm_free(t->rt, ids);
+    return rc;
+}
+
+/* Multiplications and additions of a token: each weight that it meets once forward, once back
+ * to its input, once for its gradient. */
+static double flops(const slm_train *t)
+{
+    slm_model_info i;
+    slm_model_info_get(t->m, &i);
+    double n = (double)i.params_active, share = t->which ? 6 : 4;
+    double scores = 12.0 * i.layers * i.heads * i.head_width * (double)t->o.seq / 2;
+    return n * share + scores;
+}
+
+static int predict(slm_train *t, slm_err *err)
+{
+    struct probe b = {.t = t};
+    slm_train_plan *p = &t->plan;
+    int layers = t->m->hp.layers;
+    double one = 0, two = 0;
+    p->flops_token = flops(t);
+    /* some tenths of a second on a small machine; fewer rows than 128 would be another speed */
+    double least = p->flops_token / layers * 2;
+    b.rows = least * t->o.batch * t->o.seq > 4e10 ? (int)(4e10 / least) : t->o.batch * t->o.seq;
+    b.rows = b.rows < 128 ? 128 : b.rows;
+    b.rows = b.rows > t->o.batch * t->o.seq ? t->o.batch * t->o.seq : b.rows;
+    b.seq = t->o.seq < b.rows ? t->o.seq : b.rows;
+    int rc = prepare(&b, err);
+    if (!rc)
+        rc = time_layers(&b, 1, &one, err);
+    if (!rc && layers > 1)
+        rc = time_layers(&b, 2, &two, err);
+    slm_free(t->rt, b.part);
+    slm_pages_free(t->rt, SLM_MEM_MODEL, b.values, b.bytes);
+    slm_pages_free(t->rt, SLM_MEM_MODEL, b.grad, b.bytes);
+    double layer = layers > 1 && two > one ? two - one : 0;
+    double micro = (one + layer * (layers - 1)) * t->o.batch * t->o.seq / (rc ? 1 : b.rows);
+    /* states are read and written once a step: some 28 bytes an element */
+    double update = (double)p->trained * 28 / 8e9;
+    p->seconds = (double)(p->steps - p->steps_done) * (micro * t->o.accumulate + update);
+    return rc;
+}
+
+/* ---- all of it ---- */
+
+static void count_steps(slm_train *t)
+{
+    slm_train_plan *p = &t->plan;
+    double batches = (double)slm_feeder_batches(t->feed) / t->o.accumulate;
+    double epochs = t->o.epochs > 0 ? t->o.epochs : 1;
+    p->steps = t->o.steps ? t->o.steps : (int64_t)ceil(batches * epochs);
+    p->steps = p->steps < 1 ? 1 : p->steps;
+    p->steps_done = t->step;
+    p->tokens_step = (int64_t)t->o.batch * t->o.accumulate * t->o.seq;
+    p->tokens = p->tokens_step * (p->steps - p->steps_done);
+}
+
+int slm_train_make_plan(slm_train *t, slm_err *err)
+{
+    slm_train_plan *p = &t->plan;
+    t->bf16 = strcmp(t->o.precision, "f32") != 0;
+    t->o.stretch = t->o.stretch < 0 ? 0 : t->o.stretch;
+    int rc = measure(t, err);
+    if (rc)
+        return rc;
+    count_steps(t);
+    p->batch = t->o.batch;
+    p->accumulate = t->o.accumulate;
+    p->seq = t->o.seq;
+    p->stretch = t->o.stretch;
+    p->precision = t->bf16 ? "bf16" : "f32";
+    p->optimizer = t->o.optimizer;
+    p->states_mapped = t->o.states_file != NULL;
+    p->choice = "";
+    uint64_t now = slm_memory_resident(), left = slm_memory_free();
+    p->available = t->o.memory ? t->o.memory : left > UINT64_MAX - now ? left : left + now;
+    if (p->peak > p->available)
+        return refuse(t, err);
+    return predict(t, err);
+}
+
+void slm_train_plan_get(const slm_train *t, slm_train_plan *out) { *out = t->plan; }
