@@ -15,6 +15,7 @@
 #define SLM_TRAIN_H
 
 #include "slm/adapter.h"
+#include "slm/data.h"
 #include "slm/model.h"
 
 #ifdef __cplusplus
@@ -22,7 +23,6 @@ extern "C" {
 #endif
 
 typedef struct slm_train slm_train;
-typedef struct slm_tokens slm_tokens; /* slm/data.h */
 
 /* ---- watching ---- */
 

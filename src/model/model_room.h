@@ -29,7 +29,7 @@ struct slm_model {
     const struct slm_slot_row **row; /* (n_weights) the row each came by */
     int *row_layer;                  /* (n_weights) */
     int n_weights;
-    struct slm_model_own *own; /* weights that live in memory of their own (own.c) */
+    struct slm_model_own *owned; /* weights that live in memory of their own (own.c) */
     uint8_t *writable;         /* (n_weights) which; NULL: none */
     uint64_t params, bytes;
     uint64_t text_bytes; /* heap of tokenizer and template */

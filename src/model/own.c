@@ -85,8 +85,8 @@ int slm_model_unfreeze(slm_model *m, const uint8_t *which, slm_err *err)
     if (!o->data)
         return slm_fail_mem(err, "weights to learn", (size_t)bytes);
     o->bytes = (size_t)bytes;
-    o->next = m->own;
-    m->own = o;
+    o->next = m->owned;
+    m->owned = o;
     int rc = 0;
     for (size_t i = 0, at = 0; i < (size_t)m->n_weights && !rc; i++) {
         if (!asked(m, which, (int)i))
@@ -105,6 +105,6 @@ float *slm_model_values(const slm_model *m, int i, int part)
 
 void slm_model_own_release(slm_model *m)
 {
-    for (struct slm_model_own *o = m->own; o; o = o->next)
+    for (struct slm_model_own *o = m->owned; o; o = o->next)
         slm_pages_free(m->rt, SLM_MEM_MODEL, o->data, o->bytes);
 }

@@ -22,7 +22,8 @@ static int write_model(slm_train *t, slm_err *err)
 int slm_train_finish(slm_train *t, slm_err *err)
 {
     int rc = 0;
-    if (t->eval && !t->o.keep_last && t->o.out && t->best < 1e300 && t->best_step != t->step)
+    if (t->eval.feed && !t->o.keep_last && t->o.out && t->best < 1e300 &&
+        t->best_step != t->step)
         rc = slm_train_load_best(t, err);
     return rc ? rc : write_model(t, err);
 }

@@ -34,22 +34,22 @@ static int prepare(slm_train *t, const slm_train_opts *o, slm_err *err)
     if (!rc)
         rc = mark(t, err);
     if (!rc)
-        rc = slm_feeder_open(&t->feed, t->rt, &t->o, false, err);
-    if (!rc)
-        rc = slm_feeder_check(t->feed, t->m->hp.vocab, err);
+        rc = slm_feeder_open(&t->feed, t, t->o.data, false, err);
     if (!rc && t->o.eval_data)
-        rc = slm_feeder_open(&t->eval, t->rt, &t->o, true, err);
+        rc = slm_feeder_open(&t->eval, t, t->o.eval_data, true, err);
     if (!rc)
         rc = slm_params_open(&t->params, t->m, t->o.adapter, t->which, err);
     if (rc)
         return rc;
     slm_optim_lay(&t->optim, slm_optim_find(t->o.optimizer), &t->params);
     t->fingerprint = slm_model_fingerprint(t->m);
-    t->streams = t->o.batch * t->o.seq; /* a document has two tokens at least */
-    t->rope_set = slm_arena_alloc(&t->arena, (size_t)t->streams);
-    t->weight = slm_arena_alloc_n(&t->arena, (size_t)t->streams, sizeof *t->weight);
+    t->most = slm_feed_most(t->feed.feed);
+    if (t->eval.feed && slm_feed_most(t->eval.feed) > t->most)
+        t->most = slm_feed_most(t->eval.feed);
+    t->rope_set = slm_arena_alloc(&t->arena, (size_t)t->most);
+    t->weight = slm_arena_alloc_n(&t->arena, (size_t)t->most, sizeof *t->weight);
     if (!t->rope_set || !t->weight)
-        return slm_fail_mem(err, "batches", (size_t)t->streams * 5);
+        return slm_fail_mem(err, "batches", (size_t)t->most * 5);
     if (t->o.resume)
         rc = slm_train_find(t, &found, err);
     if (!rc)
@@ -100,7 +100,7 @@ static slm_train_event about(const slm_train *t, enum slm_train_kind kind)
         .steps = t->plan.steps,
         .tokens = t->tokens,
         .targets = t->targets,
-        .epoch = (double)(t->step * t->o.accumulate) / (double)slm_feeder_batches(t->feed),
+        .epoch = (double)(t->step * t->o.accumulate) / (double)slm_feed_batches(t->feed.feed),
         .loss = t->loss,
         .best = t->best,
         .grad_norm = t->norm,
@@ -213,7 +213,7 @@ static int steps(slm_train *t, bool *stop, slm_err *err)
     while (!rc && !*stop && !enough && t->step < t->plan.steps) {
         rc = one_step(t, stop, err);
         bool last = t->step == t->plan.steps;
-        if (!rc && t->eval && (due(t, t->o.eval_every) || (last && !*stop)))
+        if (!rc && t->eval.feed && (due(t, t->o.eval_every) || (last && !*stop)))
             rc = evaluate(t, stop, err);
         enough = t->o.patience && t->stale >= t->o.patience;
         if (!rc && due(t, t->o.save_every))

@@ -34,12 +34,12 @@ static void rows_of(const struct work *w, size_t rows, size_t *lo, size_t *hi)
     slm_split(rows, 16, w->ith, w->nth, lo, hi);
 }
 
-/* out (rows, cols) = p (rows, k) q' (cols, k), this thread's rows of it */
-static void product(const struct work *w, float *out, const float *p, size_t rows,
-                    const float *q, size_t cols, size_t k)
+/* out (m, cols) = p (m, k) q' (cols, k), this thread's rows of it */
+static void product(const struct work *w, float *out, const float *p, const float *q,
+                    size_t cols, size_t k)
 {
     size_t lo, hi;
-    rows_of(w, rows, &lo, &hi);
+    rows_of(w, w->m, &lo, &hi);
     if (lo < hi)
         w->kern->mul_exact[SLM_F32](out + lo * cols, cols, p + lo * k, k * sizeof(float),
                                     (int)(hi - lo), q, k * sizeof(float), (int)cols, k);
@@ -89,23 +89,28 @@ static void newton_schulz(const struct work *w)
     size_t m = w->m, n = w->n, lo, hi;
     rows_of(w, m, &lo, &hi);
     w->kern->transpose(w->t + lo, m, w->x + lo * n, n, hi - lo, n);
-    product(w, w->a, w->x, m, w->x, m, n);
+    product(w, w->a, w->x, w->x, m, n);
     slm_pool_barrier(w->pool);
-    product(w, w->b, w->a, m, w->a, m, m);
+    product(w, w->b, w->a, w->a, m, m);
     for (size_t i = lo * m; i < hi * m; i++)
         w->b[i] = c2 * w->a[i] + c3 * w->b[i];
-    product(w, w->y, w->b, m, w->t, n, m); /* the thread's own rows of b */
+    product(w, w->y, w->b, w->t, n, m); /* the thread's own rows of b */
     for (size_t i = lo * n; i < hi * n; i++)
         w->x[i] = c1 * w->x[i] + w->y[i];
     slm_pool_barrier(w->pool);
 }
 
-void slm_muon_step(slm_runtime *rt, const struct slm_param *p, void *state,
-                   const struct slm_optim_step *s, float *room, int ith, int nth)
+void slm_muon_step(const struct slm_param *p, void *state, const struct slm_optim_step *s,
+                   const struct slm_whole *at)
 {
     size_t m = smaller(p), n = p->n / m, lo, hi, cols = (size_t)p->cols;
-    struct work w = {
-        .kern = rt->kern, .pool = rt->pool, .m = m, .n = n, .ith = ith, .nth = nth};
+    struct work w = {.kern = at->rt->kern,
+                     .pool = at->rt->pool,
+                     .m = m,
+                     .n = n,
+                     .ith = at->ith,
+                     .nth = at->nth};
+    float *room = at->room;
     w.x = room;
     w.y = w.x + p->n;
     w.t = w.y + p->n;

@@ -103,12 +103,12 @@ static size_t muon_state(const struct slm_param *p)
 
 /* clang-format off */
 const struct slm_optim_row slm_optims[] = {
-    {.name = "adamw", .lr_full = 3e-4f, .lr_adapter = 2e-4f, .beta1 = .9f, .beta2 = .999f, .eps = 1e-8f,
-     .decay = .01f, .grain = BLOCK, .state_bytes = two_moments, .update = adamw},
-    {.name = "lion", .lr_full = 5e-5f, .lr_adapter = 4e-5f, .beta1 = .9f, .beta2 = .99f, .eps = 1e-8f,
-     .decay = .1f, .grain = BLOCK, .state_bytes = one_moment, .update = lion},
-    {.name = "muon", .lr_full = 1e-3f, .lr_adapter = 2e-4f, .beta1 = .9f, .beta2 = .95f, .eps = 1e-8f,
-     .decay = .1f, .grain = BLOCK, .state_bytes = muon_state, .update = adamw,
+    {.name = "adamw", .lr_full = 3e-4f, .lr_adapter = 2e-4f, .beta1 = .9f, .beta2 = .999f,
+     .eps = 1e-8f, .decay = .01f, .grain = BLOCK, .state_bytes = two_moments, .update = adamw},
+    {.name = "lion", .lr_full = 5e-5f, .lr_adapter = 4e-5f, .beta1 = .9f, .beta2 = .99f,
+     .eps = 1e-8f, .decay = .1f, .grain = BLOCK, .state_bytes = one_moment, .update = lion},
+    {.name = "muon", .lr_full = 1e-3f, .lr_adapter = 2e-4f, .beta1 = .9f, .beta2 = .95f,
+     .eps = 1e-8f, .decay = .1f, .grain = BLOCK, .state_bytes = muon_state, .update = adamw,
      .whole_room = slm_muon_room, .whole = slm_muon_step},
 };
 /* clang-format on */
@@ -176,7 +176,8 @@ static void step(int ith, int nth, void *arg)
         void *state = j->o->state + x->state;
         size_t lo, hi;
         if (row->whole_room && row->whole_room(x)) {
-            row->whole(j->p->rt, x, state, j->s, j->o->scratch, ith, nth);
+            struct slm_whole at = {j->p->rt, j->o->scratch, ith, nth};
+            row->whole(x, state, j->s, &at);
             continue;
         }
         slm_split(x->n, (size_t)row->grain, ith, nth, &lo, &hi);

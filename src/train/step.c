@@ -28,7 +28,7 @@ void slm_train_emit(const slm_train *t, slm_prog *p, const slm_model *m)
 
 static int build_one(slm_train *t, slm_prog **out, bool learn, bool measure, slm_err *err)
 {
-    struct slm_prog_opts o = slm_train_prog_opts(t, t->o.batch * t->o.seq, learn);
+    struct slm_prog_opts o = slm_train_prog_opts(t, t->most, learn);
     o.measure = measure;
     int rc = slm_prog_new(out, t->rt, &o, err);
     if (rc)
@@ -44,7 +44,7 @@ static int build_one(slm_train *t, slm_prog **out, bool learn, bool measure, slm
 int slm_train_build(slm_train *t, slm_err *err)
 {
     int rc = build_one(t, &t->prog, true, false, err);
-    return rc || !t->eval ? rc : build_one(t, &t->eval_prog, false, false, err);
+    return rc || !t->eval.feed ? rc : build_one(t, &t->eval_prog, false, false, err);
 }
 
 int slm_train_measure(slm_train *t, uint64_t *bytes, slm_err *err)
@@ -84,14 +84,6 @@ static struct slm_run run_of(slm_train *t, const struct slm_batch *b)
                             .n_streams = b->n_streams,
                             .rope_set = t->rope_set,
                             .target = b->target};
-}
-
-static int get(slm_train *t, struct slm_feeder *f, int64_t number, struct slm_batch *b,
-               slm_err *err)
-{
-    int rc = slm_feeder_get(f, number, b, err);
-    SLM_ASSERT(rc || (b->rows <= t->o.batch * t->o.seq && b->n_streams <= t->streams));
-    return rc;
 }
 
 /* ---- what is not finite ---- */
@@ -187,7 +179,7 @@ static int count(slm_train *t, int64_t first, int64_t *all, slm_err *err)
     int rc = 0;
     *all = 0;
     for (int i = 0; i < t->o.accumulate && !rc; i++) {
-        rc = get(t, t->feed, first + i, &b, err);
+        rc = slm_feed_get(t->feed.feed, (uint64_t)(first + i), &b, err);
         *all += rc ? 0 : b.targets;
     }
     if (!rc && !*all)
@@ -224,7 +216,7 @@ int slm_train_step(slm_train *t, slm_err *err)
     slm_params_clear(&t->params);
     for (int i = 0; i < t->o.accumulate && !rc; i++) {
         struct slm_batch b;
-        rc = get(t, t->feed, first + i, &b, err);
+        rc = slm_feed_get(t->feed.feed, (uint64_t)(first + i), &b, err);
         if (!rc && b.targets)
             rc = forward_back(t, &b, first + i, all, err);
         t->tokens += rc ? 0 : b.rows;
@@ -243,14 +235,14 @@ int slm_train_step(slm_train *t, slm_err *err)
 
 int slm_train_eval(slm_train *t, double *loss, slm_err *err)
 {
-    int64_t n = slm_feeder_batches(t->eval), targets = 0;
+    int64_t n = slm_feed_batches(t->eval.feed), targets = 0;
     double sum = 0;
     int rc = 0;
     if (t->o.eval_batches && n > t->o.eval_batches)
         n = t->o.eval_batches;
     for (int64_t i = 0; i < n && !rc; i++) {
         struct slm_batch b;
-        rc = get(t, t->eval, i, &b, err);
+        rc = slm_feed_get(t->eval.feed, (uint64_t)i, &b, err);
         if (rc || !b.targets)
             continue;
         struct slm_run run = run_of(t, &b);

@@ -7,6 +7,7 @@
 
 #include "kernels/kernels.h"
 #include "model/model_room.h"
+#include "slm/data.h"
 #include "slm/train.h"
 
 /* ---- parameters (params.c) ---- */
@@ -63,6 +64,12 @@ struct slm_optim_step {
     int64_t step;          /* from 1 */
     double power1, power2; /* beta1 and beta2 to the power of step */
 };
+/* A thread among those that work on one parameter, and their scratch. */
+struct slm_whole {
+    slm_runtime *rt;
+    float *room;
+    int ith, nth;
+};
 struct slm_optim_row {
     const char *name;
     float lr_full, lr_adapter, beta1, beta2, eps, decay; /* the usual */
@@ -76,8 +83,8 @@ struct slm_optim_row {
     /* Parameters updated as a whole, by all threads together; and floats of scratch that it
      * needs for p, 0: p is not such. NULL: none is. */
     size_t (*whole_room)(const struct slm_param *p);
-    void (*whole)(slm_runtime *rt, const struct slm_param *p, void *state,
-                  const struct slm_optim_step *s, float *room, int ith, int nth);
+    void (*whole)(const struct slm_param *p, void *state, const struct slm_optim_step *s,
+                  const struct slm_whole *at);
 };
 extern const struct slm_optim_row slm_optims[];
 extern const int slm_optim_count;
@@ -99,8 +106,8 @@ void slm_optim_run(const struct slm_optim *o, struct slm_params *p,
                    const struct slm_optim_step *s);
 /* muon.c: orthogonalises (rows, cols) by Newton-Schulz and steps. */
 size_t slm_muon_room(const struct slm_param *p);
-void slm_muon_step(slm_runtime *rt, const struct slm_param *p, void *state,
-                   const struct slm_optim_step *s, float *room, int ith, int nth);
+void slm_muon_step(const struct slm_param *p, void *state, const struct slm_optim_step *s,
+                   const struct slm_whole *at);
 
 /* ---- schedules (schedule.c) ---- */
 
@@ -115,24 +122,14 @@ int slm_schedule_init(struct slm_schedule *s, const slm_train_opts *o, int64_t s
 /* What lr is multiplied by in step 0 .. steps - 1. */
 float slm_schedule_at(const struct slm_schedule *s, int64_t step);
 
-/* ---- what comes when (feed.c) ---- */
+/* ---- what comes when (feeder.c) ---- */
 
-/* Rows of a micro-batch: documents (streams) one behind the other, attention within each. */
-struct slm_batch {
-    int rows, n_streams;
-    int32_t *ids, *pos, *stream, *target; /* (rows); target < 0: counts not */
-    int64_t targets;
+struct slm_feeder {
+    slm_tokens *own; /* made of ids */
+    const slm_tokens *tokens;
+    slm_feed *feed;
+    char hash[48]; /* of the data */
 };
-struct slm_feeder;
-int slm_feeder_open(struct slm_feeder **out, slm_runtime *rt, const slm_train_opts *o,
-                    bool eval, slm_err *err);
-void slm_feeder_close(struct slm_feeder **f);
-int64_t slm_feeder_batches(const struct slm_feeder *f); /* of an epoch */
-/* Batch `number`, counted through all epochs; what it points at lasts until the next. */
-int slm_feeder_get(struct slm_feeder *f, int64_t number, struct slm_batch *out, slm_err *err);
-/* Ids outside the vocabulary; and a fingerprint. */
-int slm_feeder_check(const struct slm_feeder *f, int vocab, slm_err *err);
-uint64_t slm_feeder_hash(const struct slm_feeder *f);
 
 /* ---- the run ---- */
 
@@ -148,12 +145,13 @@ struct slm_train {
     struct slm_params params;
     struct slm_optim optim;
     struct slm_schedule schedule;
-    struct slm_feeder *feed, *eval;
+    struct slm_feeder feed, eval; /* eval.feed NULL: nothing is held out */
+    enum slm_pack pack;
     slm_prog *prog, *eval_prog;
     uint8_t *rope_set; /* (streams of a batch at most) */
     float *weight;     /* (rows of a micro-batch) */
     bool bf16;
-    int streams;
+    int most; /* tokens of a micro-batch */
     slm_train_plan plan;
     /* where it stands: what the checkpoint keeps beside values and states */
     int64_t step, tokens, targets;
@@ -165,6 +163,11 @@ struct slm_train {
     int64_t first; /* step it began with */
     bool saved;    /* the checkpoint is of this step */
 };
+
+/* eval: of the held-out data. Zeroed before; close whatever comes back. */
+int slm_feeder_open(struct slm_feeder *f, slm_train *t, const slm_tokens *data, bool eval,
+                    slm_err *err);
+void slm_feeder_close(struct slm_feeder *f);
 
 /* step.c */
 int slm_train_build(slm_train *t, slm_err *err); /* programs, planned */

@@ -120,6 +120,25 @@ static int keep(slm_train *t, const char **word, slm_err *err)
     return *word ? 0 : slm_fail_mem(err, "options", 64);
 }
 
+/* Documents are cut where they are one stream of text, and kept whole where they are answers.
+ */
+static int pack_of(slm_train *t, slm_err *err)
+{
+    static const char *const names[] = {"best-fit", "wrapped", "none"};
+    slm_tokens_info i = {.kind = SLM_TOKENS_TEXT};
+    if (t->o.data)
+        slm_tokens_info_get(t->o.data, &i);
+    t->pack = i.kind == SLM_TOKENS_TEXT ? SLM_PACK_WRAPPED : SLM_PACK_BEST_FIT;
+    bool found = !t->o.pack;
+    for (int k = 0; k < 3 && !found; k++)
+        if ((found = !strcmp(names[k], t->o.pack)))
+            t->pack = (enum slm_pack)k;
+    if (!found)
+        return slm_fail(err, SLM_E_ARG, "pack '%s': want best-fit, wrapped or none", t->o.pack);
+    t->o.pack = names[t->pack];
+    return 0;
+}
+
 int slm_train_opts_take(slm_train *t, const slm_train_opts *o, slm_err *err)
 {
     t->o = *o;
@@ -135,6 +154,7 @@ int slm_train_opts_take(slm_train *t, const slm_train_opts *o, slm_err *err)
         t->o.batch = t->o.seq < 4096 ? 4096 / t->o.seq : 1;
     if (t->o.seq < 2)
         return slm_fail(err, SLM_E_ARG, "seq is %d: want at least 2", t->o.seq);
+    rc = pack_of(t, err);
     const char **words[] = {&t->o.pack,      &t->o.targets, &t->o.optimizer,
                             &t->o.schedule,  &t->o.out,     &t->o.precision,
                             &t->o.save_type, &t->o.gguf,    &t->o.states_file};
@@ -201,8 +221,7 @@ void slm_train_config_put(const slm_train *t, struct slm_buf *b)
     slm_buf_put_json(b, t->m->name, strlen(t->m->name));
     snprintf(hex, sizeof hex, "%016llx", (unsigned long long)t->fingerprint);
     put_str(b, "fingerprint", hex);
-    snprintf(hex, sizeof hex, "%016llx", (unsigned long long)slm_feeder_hash(t->feed));
-    put_str(b, "data", hex);
+    put_str(b, "data", t->feed.hash);
     put_str(b, "family", t->m->hp.family->name);
     put_str(b, "what", o->adapter ? "adapter" : "full");
     put_int(b, "trained", (int64_t)t->params.elements);

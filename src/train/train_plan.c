@@ -200,9 +200,9 @@ static int predict(slm_train *t, slm_err *err)
     p->flops_token = flops(t);
     /* some tenths of a second on a small machine; fewer rows than 128 would be another speed */
     double least = p->flops_token / layers * 2;
-    b.rows = least * t->o.batch * t->o.seq > 4e10 ? (int)(4e10 / least) : t->o.batch * t->o.seq;
+    b.rows = least * t->most > 4e10 ? (int)(4e10 / least) : t->most;
     b.rows = b.rows < 128 ? 128 : b.rows;
-    b.rows = b.rows > t->o.batch * t->o.seq ? t->o.batch * t->o.seq : b.rows;
+    b.rows = b.rows > t->most ? t->most : b.rows;
     b.seq = t->o.seq < b.rows ? t->o.seq : b.rows;
     int rc = prepare(&b, err);
     if (!rc)
@@ -213,7 +213,7 @@ static int predict(slm_train *t, slm_err *err)
     slm_pages_free(t->rt, SLM_MEM_MODEL, b.values, b.bytes);
     slm_pages_free(t->rt, SLM_MEM_MODEL, b.grad, b.bytes);
     double layer = layers > 1 && two > one ? two - one : 0;
-    double micro = (one + layer * (layers - 1)) * t->o.batch * t->o.seq / (rc ? 1 : b.rows);
+    double micro = (one + layer * (layers - 1)) * t->most / (rc ? 1 : b.rows);
     /* states are read and written once a step: some 28 bytes an element */
     double update = (double)p->trained * 28 / 8e9;
     p->seconds = (double)(p->steps - p->steps_done) * (micro * t->o.accumulate + update);
@@ -225,7 +225,7 @@ static int predict(slm_train *t, slm_err *err)
 static void count_steps(slm_train *t)
 {
     slm_train_plan *p = &t->plan;
-    double batches = (double)slm_feeder_batches(t->feed) / t->o.accumulate;
+    double batches = (double)slm_feed_batches(t->feed.feed) / t->o.accumulate;
     double epochs = t->o.epochs > 0 ? t->o.epochs : 1;
     p->steps = t->o.steps ? t->o.steps : (int64_t)ceil(batches * epochs);
     p->steps = p->steps < 1 ? 1 : p->steps;
