@@ -1,12 +1,15 @@
 /* The backward half of attention. With p = softmax(s) and g_j = dy . v_j:
  *   dv_j += p_j dy,   ds_j = p_j (g_j - sum p g),   dq += c ds_j k_j,   dk_j += c ds_j q
  * where s = q . k_j c, and a soft cap puts its own slope between. Scores are made again rather
- * than kept. One thread owns a kv head of a stream, as several rows add to the same keys. */
+ * than kept, for a tile of queries over all the keys that one of them sees, so that all sums
+ * are products of matrices. One thread owns a kv head of a stream, as several rows add to the
+ * same keys. */
 #include "graph/attn.h"
+#include "graph/product.h"
 
 #include <string.h>
 
-#define QUERIES 16 /* rows x heads that go together */
+#define QUERIES 56 /* rows x heads that go together: whole tiles of the usual kernels */
 
 /* A stretch of rows of one stream, and the heads that share one kv head. */
 struct back {
@@ -15,8 +18,10 @@ struct back {
     int first_row; /* of the stream: its position is keys.first */
     int kv_head, heads;
     int row0, rows;
-    float *score, *prob, *g, *q; /* scratch: (queries, most) three times, (queries, C) twice */
-    float *dy;
+    int tile_keys; /* that one of the rows sees */
+    /* scratch: (queries, most) three times, (queries, C) three times */
+    float *score, *prob, *g, *q, *dy, *dq;
+    int ith;
     size_t most;
 };
 
@@ -26,7 +31,8 @@ size_t slm_attn_back_scratch(const struct slm_attn *a, int max_rows)
 {
     int heads = a->heads / a->kv_heads;
     size_t queries = (size_t)(tile_rows(heads) * heads);
-    return queries * (3 * (size_t)max_rows + 2 * (size_t)a->width) * sizeof(float);
+    return SLM_GEMM_SCRATCH +
+           queries * (3 * (size_t)max_rows + 3 * (size_t)a->width) * sizeof(float);
 }
 
 /* One row's scores (m of them, at s) become probabilities and the gradients of the products q .
@@ -60,57 +66,76 @@ static void load(slm_prog *p, const struct back *b)
     }
 }
 
-/* Sums over the keys [lo, lo + m): into dq by g, dk by g, dv by prob. Row i of them is a query.
- */
+/* `to`, m rows of C columns, += x' y over the tile's queries: x (queries, m) at scores' pitch,
+ * y (queries, C). */
+static void add_keys(slm_prog *p, const struct back *b, struct slm_gemm to, const float *x,
+                     const float *y)
+{
+    int width = b->n->i[A_WIDTH];
+    struct slm_gemm g = {.c = to.c,
+                         .ldc = to.ldc,
+                         .add = true,
+                         .m = to.m,
+                         .n = width,
+                         .k = b->rows * b->heads,
+                         .a = slm_side_across(slm_side_floats(x, b->most)),
+                         .b = slm_side_across(slm_side_floats(y, (size_t)width))};
+    slm_gemm_own(p, &g, b->ith);
+}
+
+/* Sums over the keys [lo, lo + m): into dq by g, dk by g, dv by prob. */
 static void add_up(slm_prog *p, const struct back *b, int lo, int m)
 {
     const struct node *n = b->n;
-    int key0 = b->first_row + lo - b->keys.first, queries = b->rows * b->heads;
+    int key0 = b->first_row + lo - b->keys.first;
     size_t w = (size_t)n->i[A_WIDTH], at = (size_t)b->kv_head * w;
-    struct slm_rows dk = {.y = slm_grad_row(p, n->in[A_K], key0) + at,
-                          .ldy = slm_ld(p, n->in[A_K]),
-                          .ny = m,
-                          .a = b->g,
-                          .ai = 1,
-                          .aj = b->most,
-                          .w = b->q,
-                          .ldw = w,
-                          .nw = queries,
-                          .k = w};
-    struct slm_rows dv = dk;
-    dv.y = slm_grad_row(p, n->in[A_V], key0) + at;
-    dv.ldy = slm_ld(p, n->in[A_V]);
-    dv.a = b->prob;
-    dv.w = b->dy;
-    p->kern->add_rows(&dk);
-    p->kern->add_rows(&dv);
+    struct slm_gemm dk = {
+        .c = slm_grad_row(p, n->in[A_K], key0) + at, .ldc = slm_ld(p, n->in[A_K]), .m = m};
+    struct slm_gemm dv = {
+        .c = slm_grad_row(p, n->in[A_V], key0) + at, .ldc = slm_ld(p, n->in[A_V]), .m = m};
+    add_keys(p, b, dk, b->g, b->q);
+    add_keys(p, b, dv, b->prob, b->dy);
+    struct slm_gemm dq = {.c = b->dq,
+                          .ldc = w,
+                          .m = b->rows * b->heads,
+                          .n = (int)w,
+                          .k = m,
+                          .a = slm_side_floats(b->g, b->most),
+                          .b = slm_side_across(slm_side_floats(
+                              slm_row(p, n->in[A_K], key0) + at, slm_ld(p, n->in[A_K])))};
+    slm_gemm_own(p, &dq, b->ith);
     for (int r = 0; r < b->rows; r++) {
-        float *g = b->g + (size_t)r * b->heads * b->most;
-        for (int h = 0; h < b->heads; h++)
-            p->kern->scale(g + h * b->most, g + h * b->most, n->f[A_SCALE], (size_t)m);
-        struct slm_rows dq = {.y = slm_grad_row(p, n->in[A_Q], b->row0 + r) + at * b->heads,
-                              .ldy = w,
-                              .ny = b->heads,
-                              .a = g,
-                              .ai = b->most,
-                              .aj = 1,
-                              .w = slm_row(p, n->in[A_K], key0) + at,
-                              .ldw = slm_ld(p, n->in[A_K]),
-                              .nw = m,
-                              .k = w};
-        p->kern->add_rows(&dq);
+        float *to = slm_grad_row(p, n->in[A_Q], b->row0 + r) + at * b->heads;
+        p->kern->axpy[SLM_F32](to, n->f[A_SCALE], b->dq + (size_t)(r * b->heads) * w,
+                               (size_t)b->heads * w);
     }
 }
 
-static void tile_back(slm_prog *p, const struct back *b, const int32_t *pos)
+/* out (queries, m) = x (queries, C) times the rows of keys or values from lo on. */
+static void times_rows(slm_prog *p, const struct back *b, float *out, const float *x,
+                       const struct slm_kv_side *side, int lo)
 {
-    size_t w = (size_t)b->n->i[A_WIDTH];
+    int m = b->tile_keys;
+    struct slm_gemm g = {.c = out,
+                         .ldc = b->most,
+                         .m = b->rows * b->heads,
+                         .n = m,
+                         .k = b->n->i[A_WIDTH],
+                         .a = slm_side_floats(x, (size_t)b->n->i[A_WIDTH]),
+                         .b = {.data = slm_key_row(&b->keys, side, lo),
+                               .type = SLM_F32,
+                               .stride = side->stride,
+                               .fan = 1}};
+    slm_gemm_own(p, &g, b->ith);
+}
+
+static void tile_back(slm_prog *p, struct back *b, const int32_t *pos)
+{
     int lo = slm_attn_lo(b->n, b->keys.first, pos[0]), m = pos[b->rows - 1] + 1 - lo;
     load(p, b);
-    p->kern->mul_exact[SLM_F32](b->score, b->most, b->q, w * sizeof(float), b->rows * b->heads,
-                                slm_key_row(&b->keys, &b->keys.k, lo), b->keys.k.stride, m, w);
-    p->kern->mul_exact[SLM_F32](b->g, b->most, b->dy, w * sizeof(float), b->rows * b->heads,
-                                slm_key_row(&b->keys, &b->keys.v, lo), b->keys.v.stride, m, w);
+    b->tile_keys = m;
+    times_rows(p, b, b->score, b->q, &b->keys.k, lo);
+    times_rows(p, b, b->g, b->dy, &b->keys.v, lo);
     for (int i = 0; i < b->rows * b->heads; i++) {
         int at = pos[i / b->heads], from = slm_attn_lo(b->n, b->keys.first, at) - lo,
             to = at + 1 - lo;
@@ -134,11 +159,13 @@ void slm_op_attn_bwd(slm_prog *p, const struct node *n, const struct slm_run *ru
     int most = tile_rows(b.heads);
     size_t queries = (size_t)(most * b.heads);
     (void)nth;
-    b.score = slm_scratch_of(p, ith);
+    b.ith = ith;
+    b.score = (float *)slm_scratch_of(p, ith) + SLM_GEMM_SCRATCH / sizeof(float);
     b.prob = b.score + queries * b.most;
     b.g = b.prob + queries * b.most;
     b.q = b.g + queries * b.most;
     b.dy = b.q + queries * (size_t)n->i[A_WIDTH];
+    b.dq = b.dy + queries * (size_t)n->i[A_WIDTH];
     for (;;) {
         int i = atomic_fetch_add_explicit(ticket, 1, memory_order_relaxed),
             s = i / n->i[A_KV_HEADS];

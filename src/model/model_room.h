@@ -30,7 +30,7 @@ struct slm_model {
     int *row_layer;                  /* (n_weights) */
     int n_weights;
     struct slm_model_own *owned; /* weights that live in memory of their own (own.c) */
-    uint8_t *writable;         /* (n_weights) which; NULL: none */
+    uint8_t *writable;           /* (n_weights) which; NULL: none */
     uint64_t params, bytes;
     uint64_t text_bytes; /* heap of tokenizer and template */
     char *name, *types;
@@ -44,7 +44,7 @@ struct slm_model {
     struct slm_model_pages {
         void *p;
         size_t n;
-    } *retyped; /* matrices made by slm_model_retype */
+    } * retyped; /* matrices made by slm_model_retype */
     int n_retyped;
 };
 
@@ -170,14 +170,14 @@ int slm_model_shell(slm_model **out, slm_runtime *rt, const struct slm_hparams *
 /* Declares a shell's keys and tensors (convert_gguf.c), weight i in type[i]; its rotary tables
  * come before the weights. */
 int slm_model_shell_head(slm_gguf_out *w, slm_model *m, const enum slm_dtype *type,
-                          uint32_t file_type, slm_err *err);
+                         uint32_t file_type, slm_err *err);
 /* Those tables, which GGUF keeps as tensors: NULL names behind the last. */
 struct slm_rope_tensor {
     const char *name;
     float *v; /* (rot / 2), what each plain frequency is divided by */
 };
 int slm_model_rope_tensors(const slm_model *m, struct slm_arena *a,
-                             struct slm_rope_tensor out[2], slm_err *err);
+                           struct slm_rope_tensor out[2], slm_err *err);
 /* Opens a GGUF image in memory (slm_pages_alloc's), which becomes the model's, also when this
  * fails (model.c). */
 int slm_model_open_image(slm_model **out, slm_runtime *rt, const char *name, uint8_t *image,
@@ -190,9 +190,10 @@ int slm_model_gguf_row(const slm_model *m, int i, int r);
  * Errors: SLM_E_ARG (outside the vocabulary). */
 int slm_model_targets(const slm_model *m, const int32_t *ids, const int32_t *labels, int n,
                       int32_t *target, slm_err *err);
-/* Weights `which` (n_weights; NULL: all) become float32 in memory of the model's own that may be
- * written to: part i of a weight at part[i], behind one another without gaps. Those that are so
- * already stay. Before programs are built of m, and while no session is open on it (own.c). */
+/* Weights `which` (n_weights; NULL: all) become float32 in memory of the model's own that may
+ * be written to: part i of a weight at part[i], behind one another without gaps. Those that are
+ * so already stay. Before programs are built of m, and while no session is open on it (own.c).
+ */
 int slm_model_unfreeze(slm_model *m, const uint8_t *which, slm_err *err);
 /* Bytes that it would take. */
 uint64_t slm_model_unfreeze_bytes(const slm_model *m, const uint8_t *which);
