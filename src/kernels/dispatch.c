@@ -55,6 +55,7 @@ void slm_kern_fill(struct slm_kern *k, const struct slm_cpu *cpu, enum slm_cpu_l
         {SLM_CPU_AVX512BF16, slm_kern_fill_avx512bf16},
         {SLM_CPU_AVX512BF16, slm_kern_fill_gemm_avx512bf16},
         {SLM_CPU_AMX, slm_kern_fill_amx},
+        {SLM_CPU_AMX, slm_kern_fill_gemm_amx},
 #elif defined(__aarch64__)
         {SLM_CPU_NEON, slm_kern_fill_neon},
         {SLM_CPU_NEON, slm_kern_fill_gemm_neon},

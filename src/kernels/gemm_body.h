@@ -9,14 +9,16 @@
  *   PAIRS     whether words are pairs; pairs_along and pairs_across make them
  *   madd      sum += word of B times word of A
  *   GR, GV    rows and vectors of a tile
- *   slm_to_f32_here   the conversions of its level */
+ *   slm_to_f32_here   the conversions of its level
+ * and, where the tiles are not vectors' (GEMM_OWN_TILES: what the room has for them), KW, NC
+ * and MC, and tile_run. */
 
 #define NR (GV * VN) /* columns of a panel */
 #ifndef KW
-#define KW 256 /* words of k in a block */
-#define NC 512 /* columns of a block of B */
+#define KW 256      /* words of k in a block */
+#define NC 512      /* columns of a block of B */
+#define MC (8 * GR) /* rows of a block of A */
 #endif
-#define MC (8 * GR)           /* rows of a block of A */
 #define KC (KW * (1 + PAIRS)) /* elements */
 #define LDA (KW + 16)        /* words from row to row of A: not a multiple of the first cache */
 #define PANEL (KW * NR + 32) /* words from panel to panel of B */
@@ -28,8 +30,8 @@ struct room {
     _Alignas(64) float words[VN][ROW];
     _Alignas(64) float values[2][ROW];
     _Alignas(64) float zeros[ROW];
-#ifdef GEMM_MORE
-    GEMM_MORE;
+#ifdef GEMM_OWN_TILES
+    GEMM_OWN_TILES
 #endif
 };
 _Static_assert(sizeof(struct room) <= SLM_GEMM_SCRATCH, "scratch");
@@ -212,10 +214,14 @@ struct tile {
     int kw, rows, cols; /* rows and columns to be written */
     bool add;
     float scale;
+    size_t ldc; /* floats from row to row of C; 0: rows lie anywhere */
     float *c[GR];
 };
 
-#ifndef GEMM_OWN_TILES
+#ifdef GEMM_OWN_TILES
+static void tile_run(const struct tile *t, struct room *m);
+static int height(int m) { return m < GR ? m : GR; }
+#else
 FOLD void tile_of(const struct tile *t, int rows, int vecs)
 {
     vf acc[GR][GV];
@@ -295,6 +301,13 @@ static void tile_run(const struct tile *t, struct room *m)
     (void)m;
     run[(t->rows + 1) / 2 - 1][t->cols > NR / 2](t);
 }
+
+/* Tiles of as equal height as can be: no last one of two rows. */
+static int height(int m)
+{
+    int tiles = (m + GR - 1) / GR;
+    return tiles ? round_up((m + tiles - 1) / tiles, 2) : GR;
+}
 #endif
 
 /* Rows i to i + rows of the block of A with all panels. */
@@ -306,26 +319,26 @@ static void row_of_tiles(const struct work *w, int i, int rows)
                      .kw = w->kw,
                      .rows = rows,
                      .add = g->add || w->k0 > 0,
-                     .scale = g->scale == 0 ? 1 : g->scale};
+                     .scale = g->scale == 0 ? 1 : g->scale,
+                     .ldc = g->c_index ? 0 : g->ldc};
     for (int r = 0; r < rows; r++) {
         int to = w->i0 + i + r;
         t.c[r] = g->c + (size_t)(g->c_index ? g->c_index[to] : to) * g->ldc + w->j0;
     }
     for (int j = 0; j < w->nj; j += NR, t.b += PANEL) {
         t.cols = least(w->nj - j, NR);
-        for (int r = 0; r < rows; r++)
-            __builtin_prefetch(t.c[r] + least(NR + VN, w->nj - j - 1), 1, 3);
+        for (int r = 0; r < rows; r++) /* the next tile's lines of C come meanwhile */
+            for (int e = NR; e < least(2 * NR, w->nj - j); e += 16)
+                __builtin_prefetch(t.c[r] + e, 1, 3);
         tile_run(&t, w->m);
         for (int r = 0; r < rows; r++)
             t.c[r] += NR;
     }
 }
 
-/* Tiles of as equal height as can be: no last one of two rows. */
 static void block_of_k(struct work *w)
 {
-    int tiles = (w->g->m + GR - 1) / GR, high = tiles ? (w->g->m + tiles - 1) / tiles : GR;
-    high = round_up(high, 2);
+    int high = height(w->g->m);
     if (w->b.s->across)
         pack_b_across(w);
     else

@@ -45,6 +45,7 @@ void slm_kern_fill_fast_avx512vnni(struct slm_kern *k);
 void slm_kern_fill_one_avx512vbmi(struct slm_kern *k);
 void slm_kern_fill_avx512bf16(struct slm_kern *k);
 void slm_kern_fill_gemm_avx512bf16(struct slm_kern *k);
+void slm_kern_fill_gemm_amx(struct slm_kern *k);
 void slm_kern_fill_amx(struct slm_kern *k);
 void slm_kern_fill_neon(struct slm_kern *k);
 void slm_kern_fill_gemm_neon(struct slm_kern *k);
