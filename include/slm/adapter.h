@@ -98,6 +98,14 @@ SLM_API void slm_adapter_save_opts_init(slm_adapter_save_opts *o);
 SLM_API int slm_adapter_save(const slm_adapter *a, const char *path,
                              const slm_adapter_save_opts *o, slm_err *err);
 
+/* Would writing the model with the adapter merged make its tied embedding and output differ: 1
+ * or 0? Then it is to be opened with slm_model_opts.untie. */
+SLM_API int slm_adapter_unties(const slm_adapter *a);
+/* Files written of m from now on (slm_model_write) hold the adapter merged into it; what m
+ * computes stays. a NULL: no more. It must outlive that. Rows are added to in float32, on what
+ * the base was dequantised to. Errors: SLM_E_ARG (another model's; slm_adapter_unties). */
+SLM_API int slm_adapter_merge(const slm_adapter *a, slm_model *m, slm_err *err);
+
 /* As slm_model_gradients, of the adapter's tensors and under their names in PEFT's file. */
 SLM_API int slm_adapter_gradients(const slm_adapter *a, const int32_t *ids,
                                   const int32_t *labels, int n, const char *path, double *loss,

@@ -3,7 +3,7 @@
 #ifndef SLM_COMPRESS_H
 #define SLM_COMPRESS_H
 
-#include "slm/model.h"
+#include "slm/adapter.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -84,6 +84,7 @@ typedef struct slm_quant_opts {
     int pure;             /* every matrix the type itself, no mix */
     int allow_requantize; /* rounding what was rounded before is no error */
     int no_imatrix;       /* types that need an importance matrix are taken without */
+    int untie;            /* as in slm_model_opts */
     int dry;              /* only to look: what would be refused for its quality is a warning */
 } slm_quant_opts;
 SLM_API void slm_quant_opts_init(slm_quant_opts *o);
@@ -99,6 +100,11 @@ SLM_API int slm_quant_open(slm_quant **out, slm_runtime *rt, const char *in,
 SLM_API void slm_quant_close(slm_quant **q);
 /* The model that it was opened on; borrowed until q is closed. */
 SLM_API const slm_model *slm_quant_model(const slm_quant *q);
+
+/* What is written holds the adapter merged into it, in float32 before rounding; a must be of
+ * slm_quant_model(q) and outlive q. slm_quant_sense and slm_quant_second, which compute with
+ * the model, refuse then. Errors: those of slm_adapter_merge. */
+SLM_API int slm_quant_merge(slm_quant *q, const slm_adapter *a, slm_err *err);
 
 /* A text that a plan is fitted to. */
 typedef struct slm_quant_text {

@@ -16,6 +16,8 @@ typedef struct slm_model slm_model;
 typedef struct slm_model_opts {
     int no_tokenizer;       /* open the weights alone */
     int allow_no_tokenizer; /* a missing tokenizer is no error (a broken one is) */
+    int untie; /* an output tied to the embedding becomes a matrix of its own, with the same
+                  numbers: files written of the model hold both */
 } slm_model_opts;
 SLM_API void slm_model_opts_init(slm_model_opts *o);
 
@@ -81,6 +83,9 @@ typedef struct slm_convert_opts {
     void *progress_arg;
 } slm_convert_opts;
 SLM_API void slm_convert_opts_init(slm_convert_opts *o);
+/* Writes an open model to `out`, which appears whole or not at all. */
+SLM_API int slm_model_write(slm_model *m, const char *out, const slm_convert_opts *o,
+                           slm_err *err);
 /* Converts `in` to `out`; out appears whole or not at all. */
 SLM_API int slm_model_convert(slm_runtime *rt, const char *in, const char *out,
                               const slm_convert_opts *o, slm_err *err);

@@ -80,6 +80,45 @@ bool slm_adapter_touches(const slm_adapter *a, int weight, bool embed)
     return false;
 }
 
+/* ---- merging ---- */
+
+static void patch_row(const void *arg, int weight, int part, int row, float *x)
+{
+    const slm_adapter *a = arg;
+    slm_adapter_row(a, weight, a->m->row[weight]->slot == SLM_W_EMBED, part, row, x);
+}
+
+static bool patch_touches(const void *arg, int weight)
+{
+    const slm_adapter *a = arg;
+    return slm_adapter_touches(a, weight, a->m->row[weight]->slot == SLM_W_EMBED);
+}
+
+int slm_adapter_unties(const slm_adapter *a)
+{
+    const slm_model *m = a->m;
+    const struct slm_weight *e = m->w[SLM_W_EMBED];
+    if (m->w[SLM_W_OUT] != e)
+        return 0;
+    return slm_adapter_touches(a, e->id, true) || slm_adapter_touches(a, e->id, false);
+}
+
+int slm_adapter_merge(const slm_adapter *a, slm_model *m, slm_err *err)
+{
+    m->patch = (struct slm_patch){0};
+    if (!a)
+        return 0;
+    if (a->m != m)
+        return slm_fail(err, SLM_E_ARG, "an adapter of another model");
+    if (slm_adapter_unties(a))
+        return slm_fail(err, SLM_E_ARG,
+                        "%s: the adapter changes the embedding or the output, which are one "
+                        "matrix: open the model untied",
+                        m->src.path);
+    m->patch = (struct slm_patch){patch_row, patch_touches, a};
+    return 0;
+}
+
 /* ---- lengths ---- */
 
 struct lengths {

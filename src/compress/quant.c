@@ -315,7 +315,7 @@ int slm_quant_open(slm_quant **out, slm_runtime *rt, const char *in, const slm_q
 {
     static const slm_quant_opts none;
     const slm_quant_opts *o = opts ? opts : &none;
-    slm_model_opts mo = {.allow_no_tokenizer = 1};
+    slm_model_opts mo = {.allow_no_tokenizer = 1, .untie = o->untie};
     slm_quant *q = *out = slm_zalloc(rt, SLM_MEM_USER, sizeof *q);
     if (!q)
         return slm_fail_mem(err, in, sizeof *q);
@@ -346,6 +346,26 @@ void slm_quant_close(slm_quant **pq)
     slm_model_close(&q->m);
     slm_free(q->rt, q);
     *pq = NULL;
+}
+
+int slm_quant_merge(slm_quant *q, const slm_adapter *a, slm_err *err)
+{
+    int rc = slm_adapter_merge(a, q->m, err);
+    for (int i = 0; i < q->m->n_weights && !rc; i++)
+        if (slm_model_patched(q->m, i) && !slm_quant_can(q->rt, q->type[i]))
+            rc = slm_fail(err, SLM_E_UNSUPPORTED,
+                          "%s: %s numbers can not be written anew: choose another type",
+                          q->m->weight[i].name, slm_dtypes[q->type[i]].name);
+    return rc;
+}
+
+int slm_quant_unmerged(const slm_quant *q, slm_err *err)
+{
+    return q->m->patch.row ? slm_fail(err, SLM_E_UNSUPPORTED,
+                                      "%s: an adapter is merged in on the way: write the merged "
+                                      "model first, then start from that",
+                                      q->m->src.path)
+                           : 0;
 }
 
 const slm_model *slm_quant_model(const slm_quant *q) { return q->m; }

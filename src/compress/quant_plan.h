@@ -42,6 +42,8 @@ struct slm_miss slm_quant_miss(const float *x, const float *back, const float *w
                                size_t n);
 /* Bytes of weight i as type t. */
 uint64_t slm_quant_bytes(const slm_quant *q, int i, enum slm_dtype t);
+/* An error when an adapter will be merged in: what computes with the model would not see it. */
+int slm_quant_unmerged(const slm_quant *q, slm_err *err);
 /* Is it no loss of honesty to give weight i the type: not rounded twice, importances where they
  * are needed? Fails, or warns where the options allow it. */
 int slm_quant_check(const slm_quant *q, slm_err *err);

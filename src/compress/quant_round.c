@@ -59,7 +59,7 @@ static void sample_rows(int ith, int nth, void *arg)
     for (size_t r = lo; r < hi; r++) {
         size_t at = all * (2 * r + 1) / (2 * s->rows), part = at / (size_t)w->rows;
         const float *imp = weight ? weight + part * s->cols : NULL;
-        kern->to_f32[w->type](x, w->part[part] + at % (size_t)w->rows * w->stride, s->cols);
+        slm_model_row(s->q->m, s->weight, (int)part, (int)(at % (size_t)w->rows), x);
         for (int t = 0; t < s->n_types; t++) {
             void *out = back + s->cols;
             slm_quant_round(kern, s->type[t], out, x, imp, s->cols);

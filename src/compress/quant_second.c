@@ -241,7 +241,9 @@ int slm_quant_second(slm_quant *q, const slm_quant_text *o, slm_err *err)
 {
     struct second s = {.q = q, .o = o};
     size_t n = (size_t)q->m->n_weights;
-    int rc = slm_quant_text_check(o, q->m, &s.context, &s.chunks, err);
+    int rc = slm_quant_unmerged(q, err);
+    if (!rc)
+        rc = slm_quant_text_check(o, q->m, &s.context, &s.chunks, err);
     if (rc)
         return rc;
     s.kept = slm_alloc_n(q->rt, SLM_MEM_USER, n, sizeof *s.kept);

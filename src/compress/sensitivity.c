@@ -156,7 +156,9 @@ static int prepare(struct sense *s, slm_err *err)
 int slm_quant_sense(slm_quant *q, double *sensitivity, const slm_quant_text *o, slm_err *err)
 {
     struct sense s = {.q = q, .o = o};
-    int n = q->m->n_weights, rc = prepare(&s, err);
+    int n = q->m->n_weights, rc = slm_quant_unmerged(q, err);
+    if (!rc)
+        rc = prepare(&s, err);
     for (int i = 0; i < n && !rc; i++) {
         sensitivity[i] = 0;
         if (q->row[i].matrix && !q->row[i].asked)

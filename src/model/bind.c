@@ -315,6 +315,35 @@ static int bind_all(struct binder *b)
     return rc ? rc : check_claims(b);
 }
 
+static int tie(slm_model *m)
+{
+    m->w[SLM_W_OUT] = m->w[SLM_W_EMBED];
+    m->hp.tied = 1;
+    return 0;
+}
+
+/* The output as a weight of its own whose bytes are the embedding's. */
+static int untie(struct binder *b)
+{
+    slm_model *m = b->m;
+    const struct slm_weight *e = m->w[SLM_W_EMBED];
+    const struct slm_slot_row *row = NULL;
+    for (int i = 0; i < slm_slot_rows; i++)
+        if (slm_slots[i].slot == SLM_W_OUT)
+            row = &slm_slots[i];
+    struct slm_weight *w = weight_new(b, row, -1, 1);
+    if (!w)
+        return slm_fail_mem(b->err, "weights", 64);
+    w->type = e->type;
+    w->stride = e->stride;
+    set_part(w, 0, e->part[0]);
+    m->w[SLM_W_OUT] = w;
+    m->hp.tied = 0;
+    m->params += (uint64_t)w->rows * (uint64_t)w->cols;
+    m->bytes += (uint64_t)w->rows * w->stride;
+    return 0;
+}
+
 int slm_model_bind(slm_model *m, slm_err *err)
 {
     size_t n = slm_source_count(&m->src),
@@ -329,9 +358,7 @@ int slm_model_bind(slm_model *m, slm_err *err)
                  ? bind_all(&b)
                  : slm_fail_mem(err, "weights", most * sizeof *m->weight);
     slm_free(m->rt, b.claimed);
-    if (!rc && !m->w[SLM_W_OUT]) {
-        m->w[SLM_W_OUT] = m->w[SLM_W_EMBED];
-        m->hp.tied = 1;
-    }
+    if (!rc && !m->w[SLM_W_OUT])
+        rc = m->untie ? untie(&b) : tie(m);
     return rc;
 }

@@ -60,13 +60,34 @@ struct job {
     float *spare;   /* (cols) for the one row of a vector */
 };
 
-static const uint8_t *source_row(const struct job *j, int r)
+void slm_model_row(const slm_model *m, int weight, int part, int row, float *x)
+{
+    const struct slm_weight *w = &m->weight[weight];
+    m->rt->kern->to_f32[w->type](x, w->part[part] + (size_t)row * w->stride, (size_t)w->cols);
+    if (m->patch.row)
+        m->patch.row(m->patch.arg, weight, part, row, x);
+}
+
+bool slm_model_patched(const slm_model *m, int weight)
+{
+    return m->patch.row && m->patch.touches(m->patch.arg, weight);
+}
+
+/* The part and row that become row r of the output. */
+static int source_row(const struct job *j, int r, int *part)
 {
     const slm_model *m = j->c->m;
-    int part = j->part->part + r / j->w->rows, k = r % j->w->rows;
+    int k = r % j->w->rows;
+    *part = j->part->part + r / j->w->rows;
     if (j->row->pairs != SLM_DIM_1 && j->row->rows != SLM_DIM_1 && j->c->pairs != m->hp.pairs)
         k = j->c->pairs ? slm_row_in_halves(m->hp.head_width, k)
                         : slm_row_in_pairs(m->hp.head_width, k);
+    return k;
+}
+
+static const uint8_t *source_bytes(const struct job *j, int r)
+{
+    int part, k = source_row(j, r, &part);
     return j->w->part[part] + (size_t)k * j->w->stride;
 }
 
@@ -109,6 +130,8 @@ static void adjust(const struct job *j, float *x)
 
 static bool as_is(const struct job *j)
 {
+    if (slm_model_patched(j->c->m, j->part->weight))
+        return false;
     return j->w->type == j->part->type && j->row->kind != SLM_SLOT_NORM && !gains(j) &&
            (j->row->pairs == SLM_DIM_1 || j->row->rows != SLM_DIM_1) &&
            (!j->planned || slm_dtypes[j->w->type].block > 1);
@@ -119,8 +142,8 @@ static void rows_in(const struct job *j, float *x, size_t r, size_t n)
 {
     size_t cols = (size_t)j->w->cols;
     for (size_t i = 0; i < n; i++) {
-        j->c->m->rt->kern->to_f32[j->w->type](x + i * cols,
-                                              source_row(j, j->first + (int)(r + i)), cols);
+        int part, k = source_row(j, j->first + (int)(r + i), &part);
+        slm_model_row(j->c->m, j->part->weight, part, k, x + i * cols);
         adjust(j, x + i * cols);
     }
 }
@@ -138,7 +161,7 @@ static void convert_block(int ith, int nth, void *arg)
         n = hi - r < (size_t)j->at_once ? hi - r : (size_t)j->at_once;
         if (as_is(j)) {
             for (size_t i = 0; i < n; i++)
-                memcpy(to + i * j->bytes, source_row(j, j->first + (int)(r + i)), j->bytes);
+                memcpy(to + i * j->bytes, source_bytes(j, j->first + (int)(r + i)), j->bytes);
             continue;
         }
         int row = j->first + (int)r, left = j->w->rows - row % j->w->rows;
@@ -289,19 +312,25 @@ int slm_model_save(slm_model *m, const char *path, bool folder, enum slm_dtype t
     return rc;
 }
 
+int slm_model_write(slm_model *m, const char *out, const slm_convert_opts *o, slm_err *err)
+{
+    struct slm_convert c = {.m = m, .o = o ? o : &no_opts, .q_gain = 1};
+    int rc = prepare(&c, err);
+    if (!rc)
+        rc = c.o->to_folder ? slm_convert_folder(&c, out, err) : slm_convert_gguf(&c, out, err);
+    slm_free(m->rt, c.block);
+    slm_tokenizer_close(&c.other);
+    return rc;
+}
+
 int slm_model_convert(slm_runtime *rt, const char *in, const char *out,
                       const slm_convert_opts *o, slm_err *err)
 {
-    struct slm_convert c = {.o = o ? o : &no_opts, .q_gain = 1};
+    slm_model *m = NULL;
     slm_model_opts mo = {.allow_no_tokenizer = 1};
-    int rc = slm_model_open(&c.m, rt, in, &mo, err);
+    int rc = slm_model_open(&m, rt, in, &mo, err);
     if (!rc)
-        rc = prepare(&c, err);
-    if (!rc)
-        rc = c.o->to_folder ? slm_convert_folder(&c, out, err) : slm_convert_gguf(&c, out, err);
-    if (c.m)
-        slm_free(rt, c.block);
-    slm_tokenizer_close(&c.other);
-    slm_model_close(&c.m);
+        rc = slm_model_write(m, out, o, err);
+    slm_model_close(&m);
     return rc;
 }

@@ -77,6 +77,7 @@ static int finish(slm_model **out, slm_model *m, int rc, const slm_model_opts *o
     static const slm_model_opts none;
     if (!rc)
         rc = read_numbers(m, err);
+    m->untie = o && o->untie;
     if (!rc)
         rc = slm_model_bind(m, err);
     if (!rc)

@@ -16,6 +16,14 @@ struct slm_layer {
         *w[SLM_W_COUNT]; /* slots from SLM_W_LAYER on; NULL where there is none */
 };
 
+/* Changes rows of weights on their way into a file, as merging an adapter does. x: the row in
+ * float32, (cols), in the model's own order. Any thread. */
+struct slm_patch {
+    void (*row)(const void *arg, int weight, int part, int row, float *x);
+    bool (*touches)(const void *arg, int weight);
+    const void *arg; /* row NULL: none */
+};
+
 struct slm_model {
     slm_runtime *rt;
     struct slm_arena arena;
@@ -41,6 +49,8 @@ struct slm_model {
     int32_t *eog; /* end of generation, beyond the tokenizer's own set */
     int n_eog;
     slm_model_defaults defaults;
+    bool untie; /* a tied output is bound as a weight of its own, of the same bytes */
+    struct slm_patch patch;
     struct slm_model_pages {
         void *p;
         size_t n;
@@ -161,6 +171,10 @@ int slm_model_retype(slm_model *m, struct slm_retype *o, slm_err *err);
 uint64_t slm_model_retype_bytes(const slm_model *m, const struct slm_retype *o);
 /* m->types, anew. */
 int slm_model_describe(slm_model *m, slm_err *err);
+/* A row as it goes into a file, in float32 and the model's own order; and does it differ from
+ * the weight's bytes? */
+void slm_model_row(const slm_model *m, int weight, int part, int row, float *x);
+bool slm_model_patched(const slm_model *m, int weight);
 /* Is weight i a matrix that may be rounded (no vector, no router)? */
 bool slm_model_rounds(const slm_model *m, int i);
 /* A model without weights (shell.c): hp with all but its arrays and what follows from the rest;
