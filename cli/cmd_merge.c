@@ -127,7 +127,8 @@ static int write_out(struct merge *g, slm_err *err)
 static const char sample[] =
     "The harbour was quiet before sunrise. A few boats rocked against the wall, and gulls "
     "waited on the roof of the market for the first crates of fish. Anna counted the nets, "
-    "wrote the number into her book, and looked at the sky: \"Rain by noon,\" she said, \"so we "
+    "wrote the number into her book, and looked at the sky: \"Rain by noon,\" she said, \"so "
+    "we "
     "leave at six and turn back at ten.\" Her brother nodded. The engine coughed twice, then "
     "ran. Beyond the lighthouse the water was green and cold, 9 degrees, and the wind came "
     "from the north-west. They had fished here for twenty years and still did not agree on "
@@ -336,14 +337,15 @@ const struct slm_cli_command slm_cmd_merge = {
     .run = run,
     .args = "MODEL",
     .summary = "make adapters part of a model",
-    .about = "Adds the adapters of --lora to the numbers of MODEL, in float32 and on what a "
-             "quantised model's numbers stand for, and writes the result to -o: a GGUF file "
-             "in any type, or a Hugging Face folder. LoRA, rsLoRA, DoRA and replaced weights "
-             "are all merged; of several adapters the additions are summed."
-             "\n\n"
-             "Then the new file is run beside the model with its adapters, and how far its "
-             "predictions are from those is told: in float32 next to nothing, in four bits what "
-             "the rounding costs.",
+    .about =
+        "Adds the adapters of --lora to the numbers of MODEL, in float32 and on what a "
+        "quantised model's numbers stand for, and writes the result to -o: a GGUF file "
+        "in any type, or a Hugging Face folder. LoRA, rsLoRA, DoRA and replaced weights "
+        "are all merged; of several adapters the additions are summed."
+        "\n\n"
+        "Then the new file is run beside the model with its adapters, and how far its "
+        "predictions are from those is told: in float32 next to nothing, in four bits what "
+        "the rounding costs.",
     .examples = "slm merge ./model-folder --lora ./adapter -o merged.gguf --type Q4_K_M\n"
                 "slm merge model.gguf --lora a.gguf --lora-scale 0.5 -o merged.gguf\n"
                 "slm merge ./model-folder --lora ./adapter -o ./merged-folder --type bf16",
