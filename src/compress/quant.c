@@ -361,11 +361,12 @@ int slm_quant_merge(slm_quant *q, const slm_adapter *a, slm_err *err)
 
 int slm_quant_unmerged(const slm_quant *q, slm_err *err)
 {
-    return q->m->patch.row ? slm_fail(err, SLM_E_UNSUPPORTED,
-                                      "%s: an adapter is merged in on the way: write the merged "
-                                      "model first, then start from that",
-                                      q->m->src.path)
-                           : 0;
+    if (!q->m->patch.row)
+        return 0;
+    return slm_fail(err, SLM_E_UNSUPPORTED,
+                    "%s: an adapter is merged in on the way: write the merged model first, then "
+                    "start from that",
+                    q->m->src.path);
 }
 
 const slm_model *slm_quant_model(const slm_quant *q) { return q->m; }
