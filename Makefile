@@ -41,7 +41,7 @@ SRC := $(filter-out $(foreach i,$(OTHER_ISA),%_$(i).c),$(SRC))
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wdouble-promotion \
         -Wmissing-prototypes -Wstrict-prototypes -Wundef -Wvla -Wwrite-strings \
         $(if $(SAN)$(TSAN)$(FUZZ),,-Wframe-larger-than=8192) $(if $(WERROR),-Werror)
-PKGS := jansson libpcre2-8 libutf8proc
+PKGS := jansson libpcre2-8 libutf8proc sqlite3
 DEPS_CFLAGS ?= $(shell pkg-config --cflags $(PKGS))
 DEPS_LIBS   ?= $(shell pkg-config --libs $(PKGS))
 OPT    ?= -O2 -g

@@ -9,12 +9,13 @@ missing() {
         gcc | g++ | make | clang) command -v "$thing" > /dev/null 2>&1 || echo "$thing" ;;
         libc) [ -e /usr/include/stdio.h ] || echo libc6-dev ;;
         pkg-config) command -v pkg-config > /dev/null 2>&1 || echo pkg-config ;;
-        jansson | libpcre2-8 | libutf8proc | libedit | cmocka)
+        jansson | libpcre2-8 | libutf8proc | sqlite3 | libedit | cmocka)
             if ! command -v pkg-config > /dev/null 2>&1 || ! pkg-config --exists "$thing"; then
                 case $thing in
                 jansson) echo libjansson-dev ;;
                 libpcre2-8) echo libpcre2-dev ;;
                 libutf8proc) echo libutf8proc-dev ;;
+                sqlite3) echo libsqlite3-dev ;;
                 libedit) echo libedit-dev ;;
                 cmocka) echo libcmocka-dev ;;
                 esac

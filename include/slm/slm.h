@@ -16,4 +16,5 @@
 #include "slm/bench.h"
 #include "slm/eval.h"
 #include "slm/corpus.h"
+#include "slm/runs.h"
 #endif

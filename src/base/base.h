@@ -23,6 +23,8 @@
 #include "base/rng.h"
 #include "base/hash.h"
 #include "base/clock.h"
+#include "base/process.h"
+#include "base/sha256.h"
 #include "base/cores.h"
 #include "base/memory.h"
 #include "base/thread.h"

@@ -17,3 +17,10 @@ int64_t slm_clock_local(void)
     localtime_r(&now, &tm);
     return (int64_t)timegm(&tm);
 }
+
+int64_t slm_clock_utc(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}

@@ -6,5 +6,6 @@
 
 double slm_clock_seconds(void); /* monotonic */
 int64_t slm_clock_local(void);  /* wall clock as local civil time, seconds since 1970 */
+int64_t slm_clock_utc(void);    /* wall clock, milliseconds since 1970 */
 
 #endif

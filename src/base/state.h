@@ -27,6 +27,7 @@ enum slm_mem {
     SLM_MEM_KV,
     SLM_MEM_DATA,
     SLM_MEM_USER,
+    SLM_MEM_RUNS,
     SLM_MEM_COUNT
 };
 

@@ -33,7 +33,7 @@ grep -E '#[ \t]*include[ \t]*<(pthread|sys/[a-z]+|unistd|fcntl|dirent|sched|linu
 grep -E '#[ \t]*include[ \t]*<([a-z0-9]*intrin|arm_[a-z]+)\.h>' "$code" |
     grep -vE '^src/kernels/[a-z0-9_]*_(avx2|avxvnni|avx512|avx512vnni|avx512vbmi|avx512bf16|amx|neon|dotprod|i8mm)\.[ch]:' |
     verdict "intrinsics in kernels/*_isa only"
-grep -E '#[ \t]*include[ \t]*<(jansson|pcre2|utf8proc|histedit|editline/[a-z]+)\.h>' "$code" | sort |
+grep -E '#[ \t]*include[ \t]*<(jansson|pcre2|utf8proc|sqlite3|mpi|histedit|editline/[a-z]+)\.h>' "$code" | sort |
     awk -F: '{ match($3, /<.*>/); h = substr($3, RSTART, RLENGTH); if (seen[h]++) print $1 ":" $2 ": " h " is behind another file already" }' |
     verdict "each outside library behind one file"
 

@@ -63,7 +63,7 @@ int driver_quantize(int t, void *out, const float *in, const float *w, size_t ro
 def build(root):
     folder = Path(tempfile.mkdtemp())
     (folder / "driver.c").write_text(DRIVER)
-    flags = subprocess.run(["pkg-config", "--libs", "jansson", "libpcre2-8", "libutf8proc"], check=True,
+    flags = subprocess.run(["pkg-config", "--libs", "jansson", "libpcre2-8", "libutf8proc", "sqlite3"], check=True,
                            capture_output=True, text=True).stdout.split()
     subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-I", root / "src", "-I", root / "include", folder / "driver.c",
                     root / "build/libslm.a", "-o", folder / "driver.so", *flags, "-lm", "-pthread"], check=True)
