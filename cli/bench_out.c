@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bench_run.h"
+#include "runs_cli.h"
 
 static const char *test_name(const struct slm_bench_result *r)
 {
@@ -90,17 +91,6 @@ void slm_bench_csv(FILE *f, const struct slm_bench_result *r, int n)
     }
 }
 
-/* Text in a page: what is markup there is spelt out. */
-static void text(FILE *f, const char *s)
-{
-    for (; *s; s++) {
-        if (*s == '<' || *s == '>' || *s == '&' || *s == '"')
-            fprintf(f, "&#%d;", *s);
-        else
-            fputc(*s, f);
-    }
-}
-
 /* A bar: the ceiling as a frame, the speed within it, slowest to fastest as a line. */
 static void bar(FILE *f, const struct slm_bench_result *r)
 {
@@ -119,13 +109,9 @@ static void bar(FILE *f, const struct slm_bench_result *r)
 
 void slm_bench_page(FILE *f, const struct slm_bench_result *r, int n, const char *cpu)
 {
-    fputs("<!doctype html>\n<html lang='en'><meta charset='utf-8'><title>slm bench</title>\n"
-          "<style>body{font:15px/1.5 sans-serif;margin:2em;color:#222}table{border-collapse:"
-          "collapse}td,th{padding:3px 10px;text-align:right;border-bottom:1px solid #ddd}"
-          "td:first-child,td:nth-child(2),td:nth-child(3){text-align:left}.c{fill:#eef;stroke:"
-          "#99b}.v{fill:#47a}.r{stroke:#fff}.p{stroke:#c40;stroke-width:2}</style>\n<h1>",
-          f);
-    text(f, cpu);
+    slm_page_open(f, "slm bench");
+    fputs("<h1>", f);
+    slm_page_text(f, cpu);
     fputs(
         "</h1>\n<p>The frame is what this machine allows, the bar what was reached (the white "
         "line: slowest to fastest run), the red mark the other engine.</p>\n<table><tr><th>"
@@ -134,9 +120,9 @@ void slm_bench_page(FILE *f, const struct slm_bench_result *r, int n, const char
         f);
     for (int i = 0; i < n; i++, r++) {
         fputs("<tr><td>", f);
-        text(f, r->shape);
+        slm_page_text(f, r->shape);
         fputs("<td>", f);
-        text(f, r->type);
+        slm_page_text(f, r->type);
         fprintf(f, "<td>%s<td>%d<td>%d<td>%d<td>%.1f<td>%.1f<td>%.0f&nbsp;%%<td>%.0f<td>",
                 test_name(r), r->n, r->depth, r->streams, r->tok_s, r->ceiling,
                 100 * r->tok_s / r->ceiling, r->rss_mib);
@@ -149,5 +135,6 @@ void slm_bench_page(FILE *f, const struct slm_bench_result *r, int n, const char
         bar(f, r);
         fputs("</tr>\n", f);
     }
-    fputs("</table></html>\n", f);
+    fputs("</table>", f);
+    slm_page_close(f);
 }
