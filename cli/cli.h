@@ -20,6 +20,8 @@ struct slm_cli {
     const struct slm_cli_common *common;
     struct slm_cli_words words;
     const struct slm_cli_command *cmd;
+    int argc; /* the command line behind the command, as given */
+    char **argv;
 };
 
 struct slm_cli_command {
@@ -67,6 +69,8 @@ int slm_cli_runtime(struct slm_cli *c, slm_err *err);
 void slm_cli_help_all(FILE *f);
 void slm_cli_help(FILE *f, const struct slm_cli_command *cmd);
 
+struct slm_cli_buf;
+
 /* ---- sys.c: the terminal, the clock and signals ---- */
 bool slm_cli_tty(FILE *f);
 int slm_cli_columns(void);
@@ -79,6 +83,8 @@ const char *slm_cli_exe_dir(char *buf, size_t n);
 bool slm_cli_exists(const char *path);
 bool slm_cli_is_dir(const char *path);
 int slm_cli_make_dir(const char *path, slm_err *err);
+/* The path from the root on, links resolved where it is there, appended to b. */
+void slm_cli_full_path(struct slm_cli_buf *b, const char *path);
 /* From now on Ctrl-C sets a flag; a second one while it is set ends the program. */
 void slm_cli_catch_interrupt(void);
 bool slm_cli_interrupted(void);

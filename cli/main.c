@@ -212,7 +212,7 @@ static int run_command(const struct slm_cli_command *cmd, int argc, char **argv)
     memset(opts, 0, cmd->size);
     if (cmd->defaults)
         cmd->defaults(opts);
-    struct slm_cli c = {.common = opts, .cmd = cmd};
+    struct slm_cli c = {.common = opts, .cmd = cmd, .argc = argc, .argv = argv};
     c.words.v = slm_cli_realloc(NULL, (size_t)(argc + 1) * sizeof *c.words.v);
     const char **words = c.words.v;
     int code = slm_cli_parse(cmd->opts, opts, argc, argv, &c.words, &err);

@@ -71,6 +71,14 @@ int slm_cli_make_dir(const char *path, slm_err *err)
     return slm_cli_fail(err, SLM_E_IO, "%s: %s", path, strerror(errno));
 }
 
+void slm_cli_full_path(struct slm_cli_buf *b, const char *path)
+{
+    char *real = realpath(path, NULL), *here = real || *path == '/' ? NULL : getcwd(NULL, 0);
+    slm_cli_putf(b, "%s%s%s", here ? here : "", here ? "/" : "", real ? real : path);
+    free(real);
+    free(here);
+}
+
 static void on_interrupt(int sig)
 {
     if (interrupted) {
