@@ -30,6 +30,7 @@ void slm_cli_data_json_notes(struct slm_cli_json *j, const char *key, const slm_
 void slm_cli_data_json_counts(struct slm_cli_json *j, const char *key,
                               const slm_corpus_count *v, int n);
 
-extern const struct slm_cli_command slm_data_dedup;
+extern const struct slm_cli_command slm_data_dedup, slm_data_split, slm_data_decon,
+    slm_data_mix, slm_data_negatives;
 
 #endif

@@ -99,28 +99,38 @@ int slm_field_each(slm_json *row, const char *path, slm_field_fn *fn, void *arg)
     return walk(row, path, 0, fn, arg);
 }
 
+/* Who gets the texts, one by one. */
 struct texts {
-    struct slm_buf *b;
-    int n;
+    slm_field_fn *fn;
+    void *arg;
+    int n, rc;
 };
 
 static int put_one(void *arg, slm_json *value)
 {
     struct texts *t = arg;
+    t->n++;
+    if (!t->rc)
+        t->rc = t->fn(t->arg, value);
+    return t->rc;
+}
+
+static int append(void *arg, slm_json *value)
+{
+    struct slm_buf *b = arg;
     size_t len;
     const char *s = slm_json_str(value, &len);
     if (s)
-        slm_buf_put(t->b, s, len);
+        slm_buf_put(b, s, len);
     else
-        slm_json_put(t->b, value);
-    slm_buf_putc(t->b, '\n');
-    t->n++;
+        slm_json_put(b, value);
+    slm_buf_putc(b, '\n');
     return 0;
 }
 
 int slm_field_text(struct slm_buf *b, slm_json *row, const char *path)
 {
-    struct texts t = {b, 0};
+    struct texts t = {append, b, 0, 0};
     (void)slm_field_each(row, path, put_one, &t);
     return t.n;
 }
@@ -162,25 +172,33 @@ static int put_content(struct texts *t, slm_json *v, int depth)
 
 int slm_fields_text(struct slm_buf *b, slm_json *row, const char *const *paths, int n)
 {
+    int count = 0;
+    (void)slm_fields_each(row, paths, n, append, b, &count);
+    return count;
+}
+
+int slm_fields_each(slm_json *row, const char *const *paths, int n, slm_field_fn *fn, void *arg,
+                    int *count)
+{
     static const char *const content[] = {
         "messages", "conversations", "conversation", "history",  "instruction", "input",
         "prompt",   "question",      "query",        "context",  "goal",        "text",
         "content",  "output",        "completion",   "response", "answer",      "chosen",
         "rejected", "choices",       "options",
     };
-    struct texts t = {b, 0};
+    struct texts t = {fn, arg, 0, 0};
     for (int i = 0; i < n; i++)
-        t.n += slm_field_text(b, row, paths[i]);
-    if (n)
-        return t.n;
-    for (size_t i = 0; i < sizeof content / sizeof *content; i++) {
+        (void)slm_field_each(row, paths[i], put_one, &t);
+    for (size_t i = 0; i < sizeof content / sizeof *content && !n; i++) {
         slm_json *v = slm_json_find(row, content[i]);
         if (v)
             (void)put_content(&t, v, 0);
     }
-    if (!t.n)
+    if (!n && !t.n)
         (void)put_content(&t, row, 0);
-    return t.n;
+    if (count)
+        *count = t.n;
+    return t.rc;
 }
 
 /* ---- changing ---- */

@@ -21,6 +21,10 @@ int slm_field_text(struct slm_buf *b, slm_json *row, const char *path);
  * the kind is there all texts. */
 int slm_fields_text(struct slm_buf *b, slm_json *row, const char *const *paths, int n);
 
+/* The same, text by text. fn's non-zero is returned; *count (may be NULL) gets how many. */
+int slm_fields_each(slm_json *row, const char *const *paths, int n, slm_field_fn *fn, void *arg,
+                    int *count);
+
 /* Replaces what the path leads to by `value` (taken over): the last step must be a plain name
  * or number. A text on the way that was read as JSON is written anew. 1 when done, 0 when the
  * path leads nowhere, SLM_E_NOMEM. */

@@ -2,7 +2,7 @@
 #ifndef SLM_CORPUS_MINHASH_H
 #define SLM_CORPUS_MINHASH_H
 
-#include "corpus/words.h"
+#include "corpus/grams.h"
 
 enum { SLM_MINHASH_MAX = 1024 };
 

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "corpus/words.h"
+#include "corpus/grams.h"
 
 static const struct {
     int set;

@@ -1,6 +1,6 @@
 /* Texts to words, words to hashed runs. Only ASCII is walked byte by byte; a text with anything
  * else is brought into normal form first, so that two spellings of one character are one. */
-#include "corpus/words.h"
+#include "corpus/grams.h"
 
 #include <stdlib.h>
 #include <string.h>

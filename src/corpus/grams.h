@@ -1,7 +1,7 @@
 /* Words of a text, and what is made of runs of them: the common ground of near-duplicates,
  * contamination and quality. Private to the room. */
-#ifndef SLM_CORPUS_WORDS_H
-#define SLM_CORPUS_WORDS_H
+#ifndef SLM_CORPUS_GRAMS_H
+#define SLM_CORPUS_GRAMS_H
 
 #include "base/base.h"
 
