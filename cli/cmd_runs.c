@@ -182,7 +182,7 @@ static const struct slm_cli_command cmd_compare = {
     .name = "runs compare",
     .run = run_stories,
     .args = "RUN RUN ...",
-    .summary = "runs side by side: options that differ, curves, final numbers",
+    .summary = "runs side by side: options, curves, final numbers",
     .about = WHICH,
     .examples = "slm runs compare tales tales-lora\n"
                 "slm runs compare 3fa2 77b0 91cc --html compare.html",

@@ -364,8 +364,8 @@ int slm_quant_unmerged(const slm_quant *q, slm_err *err)
     if (!q->m->patch.row)
         return 0;
     return slm_fail(err, SLM_E_UNSUPPORTED,
-                    "%s: an adapter is merged in on the way: write the merged model first, then "
-                    "start from that",
+                    "%s: an adapter is merged in on the way: write the merged model "
+                    "first, then start from that",
                     q->m->src.path);
 }
 

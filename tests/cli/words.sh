@@ -1,4 +1,4 @@
-# Too many words, too few.
+# Too many words, too few; of a family of commands (help) too.
 $SLM show; echo $?
 $SLM show a b; echo $?
 $SLM show -m a b; echo $?
