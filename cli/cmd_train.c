@@ -1,24 +1,34 @@
-/* slm train: options, the plan on stderr, events as lines, JSON or a log. */
-#include "cli.h"
+/* slm train: its options, and a run from the model (or a new one) to what was learnt. */
+#include "cli_train.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct args {
-    struct slm_cli_common common;
-    struct slm_cli_model_args model;
-    slm_train_opts o;
-    slm_model_shape shape;
-    const char *ids_file;
-    const char *log;
-    int steps, batch, eps_set, dry_run;
-    float epochs, memory;
-};
-
-#define F(field) offsetof(struct args, field)
+#define F(field) offsetof(struct slm_cli_train, field)
 static const struct slm_cli_opt data_opts[] = {
+    SLM_CLI_VALUE(OPT_LIST, 'd', "data|dataset", F(data), "FILE",
+                  "files or folders of JSONL, JSON, CSV or text (may be given several times)"),
+    SLM_CLI_VALUE(OPT_LIST, 0, "eval-data|val-data", F(eval), "FILE",
+                  "held-out data, for the loss on what was not learnt"),
     SLM_CLI_VALUE(OPT_FILE, 0, "ids-file", F(ids_file), "FILE",
-                  "ids, in rows of --seq in their order, cycled"),
+                  "ids instead, in rows of --seq in their order, cycled"),
+    SLM_CLI_CHOICE(0, "format", F(format),
+                   "auto messages sharegpt alpaca prompt preference kto text",
+                   "what the rows are (default: as their fields say)"),
+    SLM_CLI_VALUE(OPT_LIST, 0, "map", F(map), "FIELD=NAME", "the field is named so here"),
+    SLM_CLI_VALUE(OPT_TEXT, 0, "separator", F(separator), "TEXT",
+                  "what parts documents in text files: blank, line, or itself"),
+    SLM_CLI_CHOICE(0, "train-on", F(train_on), "auto assistant last completion all",
+                   "what of a row is learnt (default: answers; all of texts)"),
+    SLM_CLI_CHOICE(0, "too-long", F(too_long), "auto drop truncate split error",
+                   "rows longer than --seq (default: dropped; texts are split)"),
+    SLM_CLI_FLOAT(0, "max-bad", F(max_bad), "SHARE", 0, 1,
+                  "share of rows that may be no good, else it stops (default: 0.01)"),
+    SLM_CLI_CHOICE(0, "pack", F(o.pack), "best-fit wrapped none",
+                   "documents in a row: as fit, as one stream, one (default: texts wrapped, "
+                   "else best-fit)"),
+    SLM_CLI_VALUE(OPT_FILE, 0, "store", F(store), "DIR",
+                  "folder for the rendered tokens (default: the one of -o)"),
     SLM_CLI_END,
 };
 static const struct slm_cli_opt batch_opts[] = {
@@ -61,6 +71,53 @@ static const struct slm_cli_opt optim_opts[] = {
                    "of matrix products; sums are float32 (default: auto)"),
     SLM_CLI_END,
 };
+static const struct slm_cli_opt lora_opts[] = {
+    SLM_CLI_FLAG(0, "lora", F(use_lora), "train an adapter, not the model"),
+    SLM_CLI_FLAG(0, "qlora", F(use_qlora), "the same, the model rounded to nf4 in memory"),
+    SLM_CLI_CHOICE(0, "quantize-base", F(o.quantize_base),
+                   "nf4 q4_0 q4_K q5_K q6_K q8_0 iq4_nl iq4_xs",
+                   "round it to this type instead"),
+    SLM_CLI_INT(0, "lora-r|lora-rank", F(lora.r), "N", 1, 65536, "rank (default: 16)"),
+    SLM_CLI_FLOAT(0, "lora-alpha", F(lora.alpha), "X", 0, 1e6,
+                  "its scale is alpha / r (default: 32)"),
+    SLM_CLI_FLOAT(0, "lora-dropout", F(lora.dropout), "X", 0, .99,
+                  "of its inputs (default: 0)"),
+    SLM_CLI_VALUE(OPT_TEXT, 0, "lora-targets|lora-target-modules", F(lora.targets), "NAMES",
+                  "q_proj,v_proj ...; all-linear; or a regular expression (default: "
+                  "all-linear)"),
+    SLM_CLI_VALUE(OPT_TEXT, 0, "lora-exclude", F(lora.exclude), "NAMES", "but for these"),
+    SLM_CLI_FLAG(0, "rslora", F(lora.rslora), "scale is alpha / sqrt(r)"),
+    SLM_CLI_FLAG(0, "dora", F(lora.dora), "rows have lengths of their own"),
+    SLM_CLI_VALUE(OPT_FILE, 0, "lora-init", F(lora_init), "ADAPTER",
+                  "go on with this adapter, with its ranks and scales"),
+    SLM_CLI_END,
+};
+static const struct slm_cli_opt init_opts[] = {
+    SLM_CLI_VALUE(OPT_TEXT, 0, "init", F(init), "FAMILY",
+                  "a new model of random weights instead of MODEL: llama, qwen3 ..."),
+    SLM_CLI_INT(0, "width|hidden-size", F(shape.width), "N", 1, 1 << 20, "of the model"),
+    SLM_CLI_INT(0, "layers", F(shape.layers), "N", 1, 4096, "how many"),
+    SLM_CLI_INT(0, "heads", F(shape.heads), "N", 1, 65536, "of attention"),
+    SLM_CLI_INT(0, "kv-heads", F(shape.kv_heads), "N", 1, 65536, "(default: as heads)"),
+    SLM_CLI_INT(0, "head-width", F(shape.head_width), "N", 1, 65536,
+                "(default: width / heads)"),
+    SLM_CLI_INT(0, "ffn|intermediate-size", F(shape.ffn), "N", 1, 1 << 23,
+                "width of the feed-forward part"),
+    SLM_CLI_INT(0, "experts", F(shape.experts), "N", 1, 1024,
+                "families with experts: how many"),
+    SLM_CLI_INT(0, "experts-used", F(shape.experts_used), "N", 1, 1024, "... for each token"),
+    SLM_CLI_INT(0, "vocab", F(shape.vocab), "N", 1, 1 << 26,
+                "rows of the embedding (default: the tokenizer's)"),
+    SLM_CLI_VALUE(OPT_FILE, 0, "tokenizer", F(shape.tokenizer), "FILE",
+                  "a folder, tokenizer.json or GGUF file to take the tokenizer from"),
+    SLM_CLI_INT(0, "context", F(shape.context), "N", 1, 1 << 24, "positions (default: --seq)"),
+    SLM_CLI_INT(0, "window", F(shape.window), "N", 1, 1 << 24,
+                "sliding window of families that have one (default: none)"),
+    SLM_CLI_FLAG(0, "untied", F(untied), "the output is a matrix of its own"),
+    SLM_CLI_FLOAT(0, "rope-base", F(shape.rope_base), "X", 1, 1e12, "(default: the family's)"),
+    SLM_CLI_FLOAT(0, "init-std", F(shape.std), "X", 0, 1, "of weights (default: 0.02)"),
+    SLM_CLI_END,
+};
 static const struct slm_cli_opt memory_opts[] = {
     SLM_CLI_FLAG(0, "dry-run", F(dry_run), "tell the plan, and stop"),
     SLM_CLI_FLOAT(0, "memory", F(memory), "GIB", 0, 1e6,
@@ -85,6 +142,14 @@ static const struct slm_cli_opt out_opts[] = {
                 "steps between evals (default: at the end)"),
     SLM_CLI_INT(0, "patience", F(o.patience), "N", 0, 1 << 30,
                 "stop after so many evals without a new best; 0: never (default: 0)"),
+    SLM_CLI_INT(0, "eval-batches", F(o.eval_batches), "N", 0, 1 << 30,
+                "most micro-batches of an eval; 0: all (default: 0)"),
+    SLM_CLI_VALUE(OPT_LIST, 0, "sample-prompt", F(prompts), "TEXT",
+                  "let it go on with this behind every eval (may be given several times)"),
+    SLM_CLI_INT(0, "sample-tokens", F(sample_tokens), "N", 1, 1 << 16,
+                "so many tokens of it (default: 60)"),
+    SLM_CLI_VALUE(OPT_FILE, 0, "log", F(log), "FILE",
+                  "every step and eval, as CSV, or JSON lines where it ends in .jsonl"),
     SLM_CLI_FLAG(0, "keep-last", F(o.keep_last), "keep the last weights, not the best by eval"),
     SLM_CLI_END,
 };
@@ -93,6 +158,8 @@ static const struct slm_cli_opt opts[] = {
     SLM_CLI_GROUP(data_opts, 0, "Data"),
     SLM_CLI_GROUP(batch_opts, 0, "Batches"),
     SLM_CLI_GROUP(optim_opts, 0, "Optimiser"),
+    SLM_CLI_GROUP(lora_opts, 0, "Adapter"),
+    SLM_CLI_GROUP(init_opts, 0, "New model"),
     SLM_CLI_GROUP(memory_opts, 0, "Plan"),
     SLM_CLI_GROUP(out_opts, 0, "Result"),
     SLM_CLI_GROUP(slm_cli_common_opts, F(common), "General"),
@@ -100,214 +167,146 @@ static const struct slm_cli_opt opts[] = {
 };
 #undef F
 
-/* ---- the plan ---- */
-
-static void tell_plan(struct slm_cli *c, const slm_train_plan *p)
-{
-    char s[8][32];
-    long eta = (long)(p->seconds + .5);
-    slm_cli_say(c, "learns %.2f M of %.2f M weights (%d tensors), %s, products in %s",
-                (double)p->trained * 1e-6, (double)p->params * 1e-6, p->tensors, p->optimizer,
-                p->precision);
-    slm_cli_say(c,
-                "%lld steps of %lld tokens (%d x %d rows of %d), %lld tokens; about "
-                "%ld:%02ld:%02ld",
-                (long long)(p->steps - p->steps_done), (long long)p->tokens_step, p->accumulate,
-                p->batch, p->seq, (long long)p->tokens, eta / 3600, eta / 60 % 60, eta % 60);
-    slm_cli_say(c,
-                "memory: weights %s, mapped %s, gradients %s, states %s%s, activations %s, "
-                "other %s: peak %s of %s",
-                slm_cli_size(s[0], (double)p->weights), slm_cli_size(s[1], (double)p->mapped),
-                slm_cli_size(s[2], (double)p->gradients), slm_cli_size(s[3], (double)p->states),
-                p->states_mapped ? " (in a file)" : "",
-                slm_cli_size(s[4], (double)p->activations),
-                slm_cli_size(s[5], (double)p->other), slm_cli_size(s[6], (double)p->peak),
-                slm_cli_size(s[7], (double)p->available));
-    if (*p->choice)
-        slm_cli_say(c, "to fit: %s", p->choice);
-}
-
-static void put_plan(const slm_train_plan *p)
-{
-    struct slm_cli_json j = {.f = stdout};
-    slm_js_open(&j, '{');
-    slm_js_kstr(&j, "event", "plan");
-    slm_js_kint(&j, "params", (int64_t)p->params);
-    slm_js_kint(&j, "trained", (int64_t)p->trained);
-    slm_js_kint(&j, "tensors", p->tensors);
-    slm_js_kstr(&j, "optimizer", p->optimizer);
-    slm_js_kstr(&j, "precision", p->precision);
-    slm_js_kint(&j, "batch", p->batch);
-    slm_js_kint(&j, "accumulate", p->accumulate);
-    slm_js_kint(&j, "seq", p->seq);
-    slm_js_kint(&j, "stretch", p->stretch);
-    slm_js_kint(&j, "steps", p->steps);
-    slm_js_kint(&j, "steps_done", p->steps_done);
-    slm_js_kint(&j, "tokens", p->tokens);
-    slm_js_kint(&j, "weights_bytes", (int64_t)p->weights);
-    slm_js_kint(&j, "mapped_bytes", (int64_t)p->mapped);
-    slm_js_kint(&j, "gradients_bytes", (int64_t)p->gradients);
-    slm_js_kint(&j, "states_bytes", (int64_t)p->states);
-    slm_js_kint(&j, "activations_bytes", (int64_t)p->activations);
-    slm_js_kint(&j, "other_bytes", (int64_t)p->other);
-    slm_js_kint(&j, "peak_bytes", (int64_t)p->peak);
-    slm_js_kint(&j, "available_bytes", (int64_t)p->available);
-    slm_js_kint(&j, "disk_bytes", (int64_t)p->disk);
-    slm_js_kreal(&j, "flops_token", p->flops_token);
-    slm_js_kreal(&j, "seconds", p->seconds);
-    slm_js_kstr(&j, "choice", p->choice);
-    slm_js_close(&j, '}');
-}
-
-/* ---- events ---- */
-
-struct watch {
-    struct slm_cli *c;
-    const struct args *a;
-    struct slm_cli_progress bar;
-    double said; /* when a line of talk was last written */
-};
-
-static void put_event(const slm_train_event *e)
-{
-    static const char *const names[] = {"step", "eval", "sample", "checkpoint", "note", "done"};
-    struct slm_cli_json j = {.f = stdout};
-    if (e->kind == SLM_TRAIN_SAMPLE)
-        return;
-    slm_js_open(&j, '{');
-    if (e->kind != SLM_TRAIN_STEP) /* a line with "loss" is a step */
-        slm_js_kstr(&j, "event", names[e->kind]);
-    slm_js_kint(&j, "step", e->step);
-    if (e->kind == SLM_TRAIN_STEP) {
-        slm_js_kreal(&j, "loss", e->loss);
-        slm_js_kreal(&j, "grad_norm", e->grad_norm);
-        slm_js_kreal(&j, "lr", e->lr);
-    }
-    if (e->kind == SLM_TRAIN_EVAL) {
-        slm_js_kreal(&j, "eval_loss", e->loss);
-        slm_js_kreal(&j, "best", e->best);
-    }
-    slm_js_kint(&j, "tokens", e->tokens);
-    slm_js_kreal(&j, "epoch", e->epoch);
-    slm_js_kreal(&j, "seconds", e->seconds);
-    if (e->path)
-        slm_js_kstr(&j, "path", e->path);
-    if (e->text)
-        slm_js_kstr(&j, "text", e->text);
-    slm_js_close(&j, '}');
-    fflush(stdout);
-}
-
-static void talk(struct watch *w, const slm_train_event *e)
-{
-    long eta = (long)(e->eta + .5);
-    double now = slm_cli_seconds();
-    switch (e->kind) {
-    case SLM_TRAIN_STEP:
-        if (now - w->said < 10 && e->step != 1 && e->step != e->steps)
-            break;
-        w->said = now;
-        slm_cli_say(w->c,
-                    "step %lld of %lld: loss %.4f, norm %.3f, lr %.3g, %.0f tok/s, %ld:%02ld:"
-                    "%02ld left",
-                    (long long)e->step, (long long)e->steps, e->loss, e->grad_norm, e->lr,
-                    e->tokens_s, eta / 3600, eta / 60 % 60, eta % 60);
-        break;
-    case SLM_TRAIN_EVAL:
-        slm_cli_say(w->c, "step %lld: held-out loss %.4f%s", (long long)e->step, e->loss,
-                    e->best_now ? ", the best so far" : "");
-        break;
-    case SLM_TRAIN_NOTE: slm_cli_say(w->c, "%s", e->text); break;
-    case SLM_TRAIN_DONE:
-        if (e->path)
-            slm_cli_say(w->c, "%s written, %.1f s", e->path, e->seconds);
-        break;
-    case SLM_TRAIN_CHECKPOINT:
-        slm_cli_tell(w->c, "step %lld: checkpoint in %s", (long long)e->step, e->path);
-        break;
-    case SLM_TRAIN_SAMPLE: break;
-    }
-}
-
-static int on_event(void *arg, const slm_train_event *e)
-{
-    struct watch *w = arg;
-    if (w->a->common.json)
-        put_event(e);
-    slm_cli_progress_end(&w->bar);
-    talk(w, e);
-    slm_cli_progress_step(&w->bar, (uint64_t)e->step, (uint64_t)e->steps);
-    return slm_cli_interrupted();
-}
-
 /* ---- the run ---- */
 
-static int train(struct slm_cli *c, struct args *a, slm_model *m, slm_err *err)
+static int open_model(struct slm_cli *c, struct slm_cli_train *a, slm_model **m, slm_err *err)
+{
+    slm_model_opts mo;
+    slm_model_opts_init(&mo);
+    mo.allow_no_tokenizer = 1;
+    if (!a->init)
+        return slm_cli_model_open(c, m, &a->model, &mo, false, err);
+    if (a->model.model || c->words.n)
+        return slm_cli_fail(err, SLM_E_ARG, "--init makes a new model: name no other");
+    int code = slm_cli_runtime(c, err);
+    slm_model_shape *s = &a->shape;
+    s->family = a->init;
+    s->seed = a->o.seed;
+    s->tied = !a->untied;
+    if (!s->context)
+        s->context = a->o.seq ? a->o.seq : 1024;
+    return code ? code : slm_model_new(m, c->rt, s, err);
+}
+
+static int open_adapter(struct slm_cli *c, struct slm_cli_train *a, const slm_model *m,
+                        slm_err *err)
+{
+    slm_adapter_info i;
+    int code = 0;
+    if (a->use_qlora && !a->o.quantize_base)
+        a->o.quantize_base = "nf4";
+    a->use_lora |= a->use_qlora;
+    if (a->lora_init) {
+        code = slm_adapter_open(&a->o.adapter, m, a->lora_init, err);
+    } else if (a->use_lora) {
+        a->lora.seed = a->o.seed;
+        code = slm_adapter_new(&a->o.adapter, m, &a->lora, err);
+    } else if (a->lora.targets || a->lora.dora || a->lora.rslora || a->o.quantize_base) {
+        return slm_cli_fail(err, SLM_E_ARG, "options of an adapter without --lora");
+    }
+    if (code || !a->o.adapter)
+        return code;
+    slm_adapter_info_get(a->o.adapter, &i);
+    if (i.dora && a->o.quantize_base)
+        return slm_cli_fail(err, SLM_E_UNSUPPORTED,
+                            "--dora takes the lengths of the rows as they are: round the model "
+                            "first (slm quantize), then train on that file");
+    slm_cli_say(c, "adapter: %d matrices, rank %d to %d, scale %.4g to %.4g%s", i.parts,
+                i.r_least, i.r_most, (double)i.scale_least, (double)i.scale_most,
+                i.dora ? ", DoRA" : "");
+    return 0;
+}
+
+static int train(struct slm_cli *c, struct slm_cli_train *a, slm_model *m, slm_err *err)
 {
     slm_train *t = NULL;
     slm_train_plan plan;
-    struct watch w = {.c = c, .a = a};
+    struct slm_cli_train_watch w = {.c = c, .a = a, .m = m};
     slm_cli_catch_interrupt();
-    a->o.event = on_event;
+    a->o.event = slm_cli_train_event;
     a->o.event_arg = &w;
     int code = slm_train_open(&t, m, &a->o, err);
     if (code)
         return code;
     slm_train_plan_get(t, &plan);
-    tell_plan(c, &plan);
+    slm_cli_train_plan(c, &plan);
     if (a->dry_run && a->common.json)
-        put_plan(&plan);
+        slm_cli_train_plan_json(&plan);
     slm_cli_progress_start(&w.bar, c, "train", "step");
     if (!a->dry_run)
+        code = slm_cli_train_log_open(&w, err);
+    if (!a->dry_run && !code)
         code = slm_train_run(t, err);
     slm_cli_progress_end(&w.bar);
+    slm_cli_train_log_close(&w);
     slm_train_close(&t);
     return code;
 }
 
 static int run(struct slm_cli *c, void *p, slm_err *err)
 {
-    struct args *a = p;
+    struct slm_cli_train *a = p;
+    struct slm_cli_train_data d = {0};
     slm_model *m = NULL;
-    slm_ids ids = {0};
-    slm_model_opts mo;
-    slm_model_opts_init(&mo);
-    mo.allow_no_tokenizer = 1;
     a->o.batch = a->batch;
     a->o.steps = a->steps;
     a->o.epochs = (double)a->epochs;
     a->o.memory = (uint64_t)((double)a->memory * 0x1p30);
-    if (!a->ids_file)
-        return slm_cli_fail(err, SLM_E_ARG, "--ids-file FILE is missing");
-    int code = slm_cli_model_open(c, &m, &a->model, &mo, false, err);
+    if (!a->ids_file == !a->data.n)
+        return slm_cli_fail(err, SLM_E_ARG,
+                            a->data.n ? "--data and --ids-file: one of them"
+                                      : "--data FILE is missing (or --ids-file)");
+    int code = open_model(c, a, &m, err);
     if (!code)
-        code = slm_cli_read_ids(&ids, c->rt, a->ids_file, err);
-    a->o.ids = ids.data;
-    a->o.n_ids = ids.len;
+        code = open_adapter(c, a, m, err);
+    if (!code)
+        code = slm_cli_train_data_open(c, &d, a, m, err);
     if (!code)
         code = train(c, a, m, err);
-    slm_ids_release(&ids);
+    slm_cli_train_data_close(&d);
+    slm_adapter_close(&a->o.adapter);
     slm_model_close(&m);
     return code;
 }
 
 static void defaults(void *p)
 {
-    struct args *a = p;
+    struct slm_cli_train *a = p;
     slm_train_opts_init(&a->o);
     slm_model_shape_init(&a->shape);
+    slm_adapter_opts_init(&a->lora);
+    a->sample_tokens = 60;
+    a->max_bad = -1;
 }
 
 extern const struct slm_cli_command slm_cmd_train;
 const struct slm_cli_command slm_cmd_train = {
     .name = "train",
     .run = run,
-    .args = "MODEL",
-    .summary = "train a model",
-    .about = "Tells the plan (what learns, memory, time), then trains.",
-    .examples = "slm train ./model-folder --ids-file ids.txt --steps 100 -o tuned",
+    .args = "[MODEL]",
+    .summary = "train a model or an adapter",
+    .about =
+        "Trains all of a model, an adapter on it (--lora, --qlora), or a new model (--init), "
+        "from "
+        "files of rows or text. Before anything runs, the plan is told on stderr: what learns, "
+        "bytes by kind, tokens, steps, time and peak memory; --dry-run stops there, and what "
+        "does not fit is refused with what would help."
+        "\n\n"
+        "-o names a folder. It gets the checkpoint (checkpoint.safetensors, always whole), the "
+        "best weights by held-out loss, and at the end the finished model or adapter. Ctrl-C "
+        "saves and stops; --resume goes on, with the same bits as if nothing had happened."
+        "\n\n"
+        "With --json each step is one line with loss (before the step), grad_norm (before "
+        "clipping) and lr.",
+    .examples = "slm train ./model --data chats.jsonl --qlora --lora-r 16 -o adapter\n"
+                "slm train ./model --data book.txt --epochs 2 --optimizer muon -o tuned --gguf "
+                "tuned.gguf\n"
+                "slm train --init llama --width 256 --layers 6 --heads 4 --ffn 704 --tokenizer "
+                "tok.json "
+                "--data text/ --seq 512 -o new\n"
+                "slm train ./model --data chats.jsonl --lora -o adapter --dry-run --json",
     .opts = opts,
-    .size = sizeof(struct args),
+    .size = sizeof(struct slm_cli_train),
     .defaults = defaults,
     .model = 1,
 };

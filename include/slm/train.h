@@ -81,6 +81,9 @@ typedef struct slm_train_opts {
     const char *targets;  /* full training: only weights whose names hold one of these words,
                              separated by commas ("embed_tokens,norm"); NULL: all */
 
+    const char *quantize_base; /* with an adapter: the layers' matrices are rounded to this type
+                                  first ("nf4", "q4_K"); NULL: as they are */
+
     const char *optimizer; /* "adamw", "adamw8", "lion", "muon" */
     float lr;              /* 0: the optimiser's usual for full or adapter training */
     float beta1, beta2, eps, weight_decay; /* below 0: the optimiser's usual */

@@ -363,11 +363,14 @@ static int write_tensors(const struct writing *w, const char *path)
 
 /* ---- the folder ---- */
 
+/* A new folder appears whole; into one that is there, each file does. */
 static int write_folder(struct writing *w, const char *dir, const char *tmp)
 {
     struct slm_buf path;
+    bool over = slm_path_is_dir(dir);
     slm_buf_init(&path, w->a->m->rt, SLM_MEM_MODEL, 1 << 16);
-    int rc = slm_dir_make(tmp, w->err);
+    int rc = over ? 0 : slm_dir_make(tmp, w->err);
+    tmp = over ? dir : tmp;
     if (!rc) {
         const char *p = slm_path_join(&path, tmp, "adapter_config.json");
         rc = slm_buf_check(&path, dir, w->err);
@@ -378,9 +381,9 @@ static int write_folder(struct writing *w, const char *dir, const char *tmp)
             rc = slm_buf_check(&path, dir, w->err);
         if (!rc)
             rc = write_tensors(w, p);
-        if (!rc)
+        if (!rc && !over)
             rc = slm_path_rename(tmp, dir, w->err);
-        if (rc)
+        if (rc && !over)
             slm_dir_remove(tmp);
     }
     slm_buf_release(&path);

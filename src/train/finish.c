@@ -19,11 +19,25 @@ static int write_model(slm_train *t, slm_err *err)
     return rc;
 }
 
+static int write_adapter(slm_train *t, slm_err *err)
+{
+    slm_adapter_save_opts o;
+    slm_adapter_save_opts_init(&o);
+    o.base = t->m->src.path;
+    int rc = t->o.out ? slm_adapter_save(t->o.adapter, t->o.out, &o, err) : 0;
+    o.gguf = 1;
+    if (!rc && t->o.gguf)
+        rc = slm_adapter_save(t->o.adapter, t->o.gguf, &o, err);
+    return rc;
+}
+
 int slm_train_finish(slm_train *t, slm_err *err)
 {
     int rc = 0;
     if (t->eval.feed && !t->o.keep_last && t->o.out && t->best < 1e300 &&
         t->best_step != t->step)
         rc = slm_train_load_best(t, err);
-    return rc ? rc : write_model(t, err);
+    if (rc)
+        return rc;
+    return t->o.adapter ? write_adapter(t, err) : write_model(t, err);
 }

@@ -139,6 +139,10 @@ static int take(slm_train *t, slm_err *err)
         return 0;
     t->taken = true;
     int rc = t->o.out && !slm_path_is_dir(t->o.out) ? slm_dir_make(t->o.out, err) : 0;
+    if (!rc && t->o.quantize_base) {
+        struct slm_retype r = {.type = (enum slm_dtype)slm_dtype_of_name(t->o.quantize_base)};
+        rc = slm_model_retype(t->m, &r, err);
+    }
     if (!rc && t->which)
         rc = slm_model_unfreeze(t->m, t->which, err);
     if (!rc)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "adapter/adapter.h"
 #include "train/train_in.h"
 
 enum { ALIGN = 16 };
@@ -56,17 +57,10 @@ static int add_model(struct table *t, const slm_model *m, const uint8_t *which)
 static int add_adapter(struct table *t, const slm_model *m, const slm_adapter *a)
 {
     int rc = 0;
-    for (int i = 0; i < a->n_parts && !rc; i++) {
-        const struct slm_adapter_part *x = &a->part[i];
-        rc = add(t, &x->a, true, !x->embed);
-        if (!rc)
-            rc = add(t, &x->b, true, !x->embed);
-        if (!rc && x->m.part)
-            rc = add(t, &x->m, false, false);
-    }
-    for (int i = 0; i < a->n_whole && !rc; i++) {
-        enum slm_slot_kind kind = m->row[a->whole[i].weight]->kind;
-        rc = add(t, &a->whole[i].w, kind == SLM_SLOT_MATRIX || kind == SLM_SLOT_EXPERTS, false);
+    for (int i = 0; i < a->n_weights && !rc; i++) {
+        struct slm_adapter_tensor x;
+        slm_adapter_tensor_get(a, i, &x);
+        rc = add(t, x.w, !x.vector, !x.vector && !x.whole && m->row_layer[x.weight] >= 0);
     }
     return rc;
 }
@@ -74,13 +68,13 @@ static int add_adapter(struct table *t, const slm_model *m, const slm_adapter *a
 static size_t parts_of(const slm_model *m, const slm_adapter *a, size_t *weights)
 {
     size_t n = 0;
-    *weights = a ? 3 * (size_t)a->n_parts + (size_t)a->n_whole : (size_t)m->n_weights;
-    for (int i = 0; a && i < a->n_parts; i++)
-        n += (size_t)a->part[i].a.parts + (size_t)a->part[i].b.parts + 1;
-    for (int i = 0; a && i < a->n_whole; i++)
-        n += (size_t)a->whole[i].w.parts;
-    for (int i = 0; !a && i < m->n_weights; i++)
-        n += (size_t)m->weight[i].parts;
+    *weights = (size_t)(a ? a->n_weights : m->n_weights);
+    for (int i = 0; i < (int)*weights; i++) {
+        struct slm_adapter_tensor x = {.w = NULL};
+        if (a)
+            slm_adapter_tensor_get(a, i, &x);
+        n += (size_t)(a ? x.w : &m->weight[i])->parts;
+    }
     return n;
 }
 

@@ -92,6 +92,15 @@ static int check_words(const slm_train_opts *o, slm_err *err)
     if (o->targets && o->adapter)
         return slm_fail(err, SLM_E_ARG,
                         "targets are for full training: an adapter has its own");
+    if (o->quantize_base && !o->adapter)
+        return slm_fail(err, SLM_E_ARG,
+                        "quantize-base is for adapters: nothing else is frozen");
+    int base = o->quantize_base ? slm_dtype_of_name(o->quantize_base) : SLM_Q4_0;
+    if (base < 0 || slm_dtypes[base].block < 2)
+        return slm_fail(err, SLM_E_ARG,
+                        "quantize-base '%s': want nf4, q4_K or another type of "
+                        "blocks",
+                        o->quantize_base);
     return o->data || o->ids ? 0 : slm_fail(err, SLM_E_ARG, "no data to train on");
 }
 
@@ -155,9 +164,9 @@ int slm_train_opts_take(slm_train *t, const slm_train_opts *o, slm_err *err)
     if (t->o.seq < 2)
         return slm_fail(err, SLM_E_ARG, "seq is %d: want at least 2", t->o.seq);
     rc = pack_of(t, err);
-    const char **words[] = {&t->o.pack,      &t->o.targets, &t->o.optimizer,
-                            &t->o.schedule,  &t->o.out,     &t->o.precision,
-                            &t->o.save_type, &t->o.gguf,    &t->o.states_file};
+    const char **words[] = {&t->o.pack, &t->o.targets,    &t->o.optimizer, &t->o.schedule,
+                            &t->o.out,  &t->o.precision,  &t->o.save_type, &t->o.quantize_base,
+                            &t->o.gguf, &t->o.states_file};
     for (size_t i = 0; i < sizeof words / sizeof *words && !rc; i++)
         rc = keep(t, words[i], err);
     return rc;
@@ -234,6 +243,7 @@ void slm_train_config_put(const slm_train *t, struct slm_buf *b)
     put_int(b, "shuffle", o->shuffle);
     slm_buf_printf(b, ",\"seed\":%llu", (unsigned long long)o->seed);
     put_str(b, "targets", o->targets);
+    put_str(b, "quantize_base", o->quantize_base);
     put_str(b, "optimizer", o->optimizer);
     put_num(b, "lr", o->lr);
     put_num(b, "beta1", o->beta1);

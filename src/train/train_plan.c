@@ -20,20 +20,24 @@ static uint64_t model_bytes(const slm_train *t, bool learns)
     return n;
 }
 
-static uint64_t adapter_bytes(const slm_adapter *a, uint64_t *params)
+static struct slm_retype retype_of(const slm_train *t)
 {
-    uint64_t n = 0;
-    for (int i = 0; a && i < a->n_parts; i++) {
-        const struct slm_weight *w[] = {&a->part[i].a, &a->part[i].b, &a->part[i].m};
-        for (int k = 0; k < 3; k++)
-            if (w[k]->part)
-                n += (uint64_t)w[k]->parts * (uint64_t)w[k]->rows * (uint64_t)w[k]->cols;
+    return (struct slm_retype){.type = (enum slm_dtype)slm_dtype_of_name(t->o.quantize_base)};
+}
+
+/* Bytes that rounded matrices take, and took before. */
+static uint64_t retyped(const slm_train *t, uint64_t *was)
+{
+    struct slm_retype r = retype_of(t);
+    for (int i = 0; i < t->m->n_weights; i++) {
+        const struct slm_weight *w = &t->m->weight[i];
+        double bits = 8.0 * slm_dtypes[r.type].bytes / slm_dtypes[r.type].block,
+               now = 8.0 * slm_dtypes[w->type].bytes / slm_dtypes[w->type].block;
+        if (slm_model_rounds(t->m, i) && t->m->row_layer[i] >= 0 && now > bits &&
+            w->cols % slm_dtypes[r.type].block == 0)
+            *was += (uint64_t)w->parts * (uint64_t)w->rows * w->stride;
     }
-    for (int i = 0; a && i < a->n_whole; i++)
-        n += (uint64_t)a->whole[i].w.parts * (uint64_t)a->whole[i].w.rows *
-             (uint64_t)a->whole[i].w.cols;
-    *params += n;
-    return n * sizeof(float);
+    return slm_model_retype_bytes(t->m, &r);
 }
 
 /* The bytes by kind for the batch and stretch as they are. */
@@ -43,14 +47,17 @@ static int measure(slm_train *t, slm_err *err)
     int rc = slm_train_measure(t, &p->activations, err);
     if (rc)
         return rc;
-    uint64_t params = t->m->params;
-    adapter_bytes(t->o.adapter, &params); /* resident already */
-    p->params = params;
+    p->params = t->m->params + (t->o.adapter ? t->params.elements : 0);
     p->trained = t->params.elements;
     p->tensors = t->params.n;
     p->weights = slm_model_unfreeze_bytes(t->m, t->which);
     p->weights = t->which ? p->weights : 0;
     p->mapped = model_bytes(t, false);
+    if (t->o.quantize_base) { /* what changes is in memory, and let go of in the file */
+        uint64_t was = 0, now = retyped(t, &was);
+        p->weights += now;
+        p->mapped -= was;
+    }
     p->gradients = slm_params_bytes(&t->params);
     p->states = t->optim.bytes;
     p->other = slm_memory_resident() + OTHER + t->optim.room * sizeof(float);
