@@ -94,7 +94,7 @@ static const struct slm_cli_opt lora_opts[] = {
 };
 static const struct slm_cli_opt init_opts[] = {
     SLM_CLI_VALUE(OPT_TEXT, 0, "init", F(init), "FAMILY",
-                  "a new model of random weights instead of MODEL: llama, qwen3 ..."),
+                  "a new model of random weights instead of MODEL, of this family"),
     SLM_CLI_INT(0, "width|hidden-size", F(shape.width), "N", 1, 1 << 20, "of the model"),
     SLM_CLI_INT(0, "layers", F(shape.layers), "N", 1, 4096, "how many"),
     SLM_CLI_INT(0, "heads", F(shape.heads), "N", 1, 65536, "of attention"),
