@@ -55,7 +55,8 @@ static int move(slm_model *m, int i, float *to, slm_err *err)
     if (!part)
         return slm_fail_mem(err, w->name, (size_t)w->parts * sizeof *part);
     struct copy c = {m, w, to};
-    slm_pool_run(m->rt->pool, copy_rows, &c);
+    if (m->src.rt) /* a new model has no bytes yet: it is filled in its new place */
+        slm_pool_run(m->rt->pool, copy_rows, &c);
     bool mapped = m->row[i]->kind != SLM_SLOT_HEADS && !m->src.image && m->src.rt;
     for (int k = 0; k < w->parts; k++) {
         if (mapped)
