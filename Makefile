@@ -44,6 +44,9 @@ WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wdo
 PKGS := jansson libpcre2-8 libutf8proc sqlite3
 DEPS_CFLAGS ?= $(shell pkg-config --cflags $(PKGS))
 DEPS_LIBS   ?= $(shell pkg-config --libs $(PKGS))
+# Training on several machines: Open MPI's types at build, its library only where mpirun starts us.
+MPI_FLAGS := $(shell pkg-config --exists ompi-c 2> /dev/null && \
+             echo -DSLM_MPI $$(pkg-config --cflags-only-I ompi-c | sed 's/-I */-isystem /g'))
 OPT    ?= -O2 -g
 SAN_FLAGS := $(if $(SAN)$(FUZZ),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer \
              -fno-sanitize-recover=undefined) \
@@ -74,7 +77,7 @@ $(BUILD)/libslm.so: $(LIB_OBJ)
 
 $(BUILD)/src/%.o: src/%.c
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(LIB_INC) $(CPU_$(lastword $(subst _, ,$*))) \
+	$(CC) $(STD) $(LIB_INC) $(if $(findstring ranks_mpi,$*),$(MPI_FLAGS)) $(CPU_$(lastword $(subst _, ,$*))) \
 	    $(if $(CPU_$(lastword $(subst _, ,$*))),$(ISA_SAN)) -MMD -MP -c $< -o $@
 
 # The command line sees the public headers only: the compiler keeps the law.

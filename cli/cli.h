@@ -20,7 +20,8 @@ struct slm_cli {
     const struct slm_cli_common *common;
     struct slm_cli_words words;
     const struct slm_cli_command *cmd;
-    int argc; /* the command line behind the command, as given */
+    bool mute; /* another process tells of this one's errors */
+    int argc;  /* the command line behind the command, as given */
     char **argv;
 };
 
@@ -64,6 +65,11 @@ void slm_cli_tell(const struct slm_cli *c, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* Opens the runtime with the common options; later calls do nothing. */
 int slm_cli_runtime(struct slm_cli *c, slm_err *err);
+
+/* Where mpirun started this program as one of several: joins the others. All but the first say
+ * nothing from then on. */
+int slm_cli_ranks_open(struct slm_cli *c, struct slm_cli_common *common, slm_train_ranks *r,
+                       slm_err *err);
 
 /* help.c */
 void slm_cli_help_all(FILE *f);

@@ -2,7 +2,7 @@
 #ifndef SLM_CLI_TRAIN_H
 #define SLM_CLI_TRAIN_H
 
-#include "cli.h"
+#include "train_log.h"
 
 struct slm_cli_train {
     struct slm_cli_common common;
@@ -11,8 +11,11 @@ struct slm_cli_train {
     slm_model_shape shape;
     slm_adapter_opts lora;
     struct slm_cli_list data, eval, map, prompts;
-    const char *ids_file, *log, *init, *lora_init, *format, *train_on, *too_long, *separator;
+    const char *ids_file, *init, *lora_init, *format, *train_on, *too_long, *separator;
     const char *store;
+    const char *base; /* path of the model that it begins with, NULL: a new one */
+    struct slm_cli_log_args log;
+    slm_train_ranks ranks;
     int steps, batch, dry_run, use_lora, use_qlora, untied, sample_tokens, show;
     float epochs, memory, max_bad;
 };
@@ -34,13 +37,10 @@ struct slm_cli_train_watch {
     slm_model *m;
     struct slm_cli_progress bar;
     double said; /* when a line of talk was last written */
-    FILE *log;   /* CSV, or JSON lines */
-    bool csv;
+    struct slm_cli_log log;
 };
 void slm_cli_train_plan(struct slm_cli *c, const slm_train_plan *p);
 void slm_cli_train_plan_json(const slm_train_plan *p);
 int slm_cli_train_event(void *arg, const slm_train_event *e); /* slm_train_fn */
-int slm_cli_train_log_open(struct slm_cli_train_watch *w, slm_err *err);
-void slm_cli_train_log_close(struct slm_cli_train_watch *w);
 
 #endif

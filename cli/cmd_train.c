@@ -148,8 +148,6 @@ static const struct slm_cli_opt out_opts[] = {
                   "let it go on with this behind every eval (may be given several times)"),
     SLM_CLI_INT(0, "sample-tokens", F(sample_tokens), "N", 1, 1 << 16,
                 "so many tokens of it (default: 60)"),
-    SLM_CLI_VALUE(OPT_FILE, 0, "log", F(log), "FILE",
-                  "every step and eval, as CSV, or JSON lines where it ends in .jsonl"),
     SLM_CLI_FLAG(0, "keep-last", F(o.keep_last), "keep the last weights, not the best by eval"),
     SLM_CLI_END,
 };
@@ -162,6 +160,7 @@ static const struct slm_cli_opt opts[] = {
     SLM_CLI_GROUP(init_opts, 0, "New model"),
     SLM_CLI_GROUP(memory_opts, 0, "Plan"),
     SLM_CLI_GROUP(out_opts, 0, "Result"),
+    SLM_CLI_GROUP(slm_cli_log_opts, F(log), "Record"),
     SLM_CLI_GROUP(slm_cli_common_opts, F(common), "General"),
     SLM_CLI_END,
 };
@@ -217,6 +216,37 @@ static int open_adapter(struct slm_cli *c, struct slm_cli_train *a, const slm_mo
     return 0;
 }
 
+/* The run, with all that is kept of it. */
+static int recorded(struct slm_cli_train_watch *w, slm_train *t, const slm_train_plan *plan,
+                    slm_err *err)
+{
+    const struct slm_cli_train *a = w->a;
+    slm_text config = {0};
+    slm_err second = {0};
+    int code = slm_train_config(t, &config, err);
+    struct slm_cli_log_about about = {.config = config.data,
+                                      .base = a->base,
+                                      .adapter = a->lora_init,
+                                      .data = a->ids_file ? a->ids_file : a->data.item[0],
+                                      .output = a->o.out,
+                                      .also = a->o.gguf,
+                                      .resume = plan->steps_done > 0,
+                                      .step = plan->steps_done};
+    if (!code && !w->c->mute) /* the first of several ranks keeps it */
+        code = slm_cli_log_open(&w->log, w->c, &a->log, &about, err);
+    code = slm_train_ranks_agree(a->o.ranks, code, err);
+    slm_cli_progress_start(&w->bar, w->c, "train", "step");
+    if (!code)
+        code = slm_train_run(t, err);
+    slm_cli_progress_end(&w->bar);
+    int ended = slm_cli_log_end(&w->log, code, err, &second);
+    if (!code && ended)
+        code = slm_cli_fail(err, ended, "%s", second.msg);
+    slm_cli_log_close(&w->log);
+    slm_text_release(&config);
+    return code;
+}
+
 static int train(struct slm_cli *c, struct slm_cli_train *a, slm_model *m, slm_err *err)
 {
     slm_train *t = NULL;
@@ -226,19 +256,17 @@ static int train(struct slm_cli *c, struct slm_cli_train *a, slm_model *m, slm_e
     a->o.event = slm_cli_train_event;
     a->o.event_arg = &w;
     int code = slm_train_open(&t, m, &a->o, err);
-    if (code)
+    code = slm_train_ranks_agree(a->o.ranks, code, err);
+    if (code) {
+        slm_train_close(&t);
         return code;
+    }
     slm_train_plan_get(t, &plan);
     slm_cli_train_plan(c, &plan);
     if (a->dry_run && a->common.json)
         slm_cli_train_plan_json(&plan);
-    slm_cli_progress_start(&w.bar, c, "train", "step");
     if (!a->dry_run)
-        code = slm_cli_train_log_open(&w, err);
-    if (!a->dry_run && !code)
-        code = slm_train_run(t, err);
-    slm_cli_progress_end(&w.bar);
-    slm_cli_train_log_close(&w);
+        code = recorded(&w, t, &plan, err);
     slm_train_close(&t);
     return code;
 }
@@ -256,16 +284,26 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
         return slm_cli_fail(err, SLM_E_ARG,
                             a->data.n ? "--data and --ids-file: one of them"
                                       : "--data FILE is missing (or --ids-file)");
-    int code = open_model(c, a, &m, err);
+    int code = slm_cli_ranks_open(c, &a->common, &a->ranks, err);
+    if (code)
+        return code;
+    a->o.ranks = &a->ranks;
+    a->base = a->init          ? NULL
+              : a->model.model ? a->model.model
+              : c->words.n     ? c->words.v[0]
+                               : NULL;
+    code = open_model(c, a, &m, err);
     if (!code)
         code = open_adapter(c, a, m, err);
     if (!code)
         code = slm_cli_train_data_open(c, &d, a, m, err);
+    code = slm_train_ranks_agree(&a->ranks, code, err);
     if (!code)
         code = train(c, a, m, err);
     slm_cli_train_data_close(&d);
     slm_adapter_close(&a->o.adapter);
     slm_model_close(&m);
+    slm_train_ranks_close(&a->ranks);
     return code;
 }
 

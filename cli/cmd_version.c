@@ -25,7 +25,8 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
                slm_runtime_cpu_name(c->rt), slm_runtime_cpu_level(c->rt));
         for (int i = 0; slm_runtime_cpu_level_at(c->rt, i); i++)
             printf(" %s", slm_runtime_cpu_level_at(c->rt, i));
-        printf("\nthreads %d\n", slm_runtime_threads(c->rt));
+        printf("\nthreads %d\nseveral machines: %s\n", slm_runtime_threads(c->rt),
+               slm_train_ranks_how() ? slm_train_ranks_how() : "no (built without Open MPI)");
         return 0;
     }
     struct slm_cli_json j = {.f = stdout};
@@ -41,6 +42,7 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     slm_js_close(&j, ']');
     slm_js_kint(&j, "threads", slm_runtime_threads(c->rt));
     slm_js_kstr(&j, "threads_how", slm_runtime_threads_how(c->rt));
+    slm_js_kstr(&j, "ranks", slm_train_ranks_how());
     slm_js_close(&j, '}');
     return 0;
 }

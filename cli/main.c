@@ -165,6 +165,22 @@ int slm_cli_runtime(struct slm_cli *c, slm_err *err)
     return code;
 }
 
+int slm_cli_ranks_open(struct slm_cli *c, struct slm_cli_common *common, slm_train_ranks *r,
+                       slm_err *err)
+{
+    const char *n = getenv("OMPI_COMM_WORLD_SIZE"), *me = getenv("OMPI_COMM_WORLD_RANK");
+    *r = (slm_train_ranks){0};
+    if (!n || strtol(n, NULL, 10) < 2)
+        return 0;
+    c->mute = me && strtol(me, NULL, 10) > 0;
+    if (c->mute) {
+        common->quiet = 1;
+        common->json = 0;
+    }
+    int code = slm_cli_runtime(c, err);
+    return code ? code : slm_train_ranks_open(r, c->rt, err);
+}
+
 /* How many words "MODEL [PROMPT]" asks for at least and at most (-1: any number). */
 static void count_args(const char *args, int *least, int *most)
 {
@@ -226,11 +242,13 @@ static int run_command(const struct slm_cli_command *cmd, int argc, char **argv)
         if (!code && (fflush(stdout) || ferror(stdout)))
             code = slm_cli_fail(&err, SLM_E_IO, "stdout: cannot write");
     }
-    if (code) {
+    if (code && !c.mute) {
         fflush(stdout);
         plain(err.msg);
         fprintf(stderr, "slm: %s\n", err.msg[0] ? err.msg : slm_status_words(code));
     }
+    if (c.mute)
+        code = 0;
     slm_runtime_close(&c.rt);
     free(words);
     free(opts);

@@ -64,10 +64,10 @@ void slm_cli_train_plan_json(const slm_train_plan *p)
 
 /* ---- events ---- */
 
-static void put_event(FILE *f, const slm_train_event *e)
+static void put_event(const slm_train_event *e)
 {
     static const char *const names[] = {"step", "eval", "sample", "checkpoint", "note", "done"};
-    struct slm_cli_json j = {.f = f};
+    struct slm_cli_json j = {.f = stdout};
     if (e->kind == SLM_TRAIN_SAMPLE)
         return;
     slm_js_open(&j, '{');
@@ -91,7 +91,7 @@ static void put_event(FILE *f, const slm_train_event *e)
     if (e->text)
         slm_js_kstr(&j, "text", e->text);
     slm_js_close(&j, '}');
-    fflush(f);
+    fflush(stdout);
 }
 
 static void talk(struct slm_cli_train_watch *w, const slm_train_event *e)
@@ -123,49 +123,6 @@ static void talk(struct slm_cli_train_watch *w, const slm_train_event *e)
         break;
     case SLM_TRAIN_SAMPLE: break;
     }
-}
-
-/* ---- the log ---- */
-
-int slm_cli_train_log_open(struct slm_cli_train_watch *w, slm_err *err)
-{
-    const char *path = w->a->log;
-    if (!path)
-        return 0;
-    size_t n = strlen(path);
-    bool old = w->a->o.resume && slm_cli_exists(path);
-    w->csv = n < 6 || strcmp(path + n - 6, ".jsonl");
-    w->log = fopen(path, w->a->o.resume ? "a" : "w");
-    if (!w->log)
-        return slm_cli_fail(err, SLM_E_IO, "%s: cannot write", path);
-    if (w->csv && !old)
-        fputs("step,tokens,epoch,loss,eval_loss,grad_norm,lr,tokens_s,seconds\n", w->log);
-    return 0;
-}
-
-void slm_cli_train_log_close(struct slm_cli_train_watch *w)
-{
-    if (w->log && (fclose(w->log)))
-        slm_cli_say(w->c, "%s: not all of the log could be written", w->a->log);
-    w->log = NULL;
-}
-
-static void log_event(struct slm_cli_train_watch *w, const slm_train_event *e)
-{
-    bool step = e->kind == SLM_TRAIN_STEP;
-    if (!w->log || (!step && e->kind != SLM_TRAIN_EVAL))
-        return;
-    if (w->csv) {
-        fprintf(w->log, "%lld,%lld,%.6g,", (long long)e->step, (long long)e->tokens, e->epoch);
-        if (step)
-            fprintf(w->log, "%.9g,,%.9g,%.9g,", e->loss, e->grad_norm, e->lr);
-        else
-            fprintf(w->log, ",%.9g,,,", e->loss);
-        fprintf(w->log, "%.6g,%.6g\n", e->tokens_s, e->seconds);
-    } else {
-        put_event(w->log, e);
-    }
-    fflush(w->log);
 }
 
 /* ---- samples ---- */
@@ -216,7 +173,7 @@ static void samples(struct slm_cli_train_watch *w, const slm_train_event *e)
     slm_session_opts o;
     slm_err err = {0};
     const struct slm_cli_list *p = &w->a->prompts;
-    if (!p->n)
+    if (!p->n || w->c->mute)
         return;
     slm_session_opts_init(&o);
     o.context = 512 + w->a->sample_tokens;
@@ -230,6 +187,8 @@ static void samples(struct slm_cli_train_watch *w, const slm_train_event *e)
             put_sample(e, p->item[i], &text);
         if (!code)
             slm_cli_say(w->c, "sample: %.200s|%.600s", p->item[i], text.data ? text.data : "");
+        if (!code)
+            slm_cli_log_sample(&w->log, e->step, p->item[i], text.data ? text.data : "");
         slm_text_release(&text);
     }
     if (code)
@@ -241,10 +200,10 @@ int slm_cli_train_event(void *arg, const slm_train_event *e)
 {
     struct slm_cli_train_watch *w = arg;
     if (w->c->common->json)
-        put_event(stdout, e);
+        put_event(e);
     slm_cli_progress_end(&w->bar);
     talk(w, e);
-    log_event(w, e);
+    slm_cli_log_event(&w->log, e);
     if (e->kind == SLM_TRAIN_SAMPLE)
         samples(w, e);
     slm_cli_progress_step(&w->bar, (uint64_t)e->step, (uint64_t)e->steps);

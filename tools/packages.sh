@@ -7,6 +7,7 @@ missing() {
     for thing in "$@"; do
         case $thing in
         gcc | g++ | make | clang) command -v "$thing" > /dev/null 2>&1 || echo "$thing" ;;
+        ompi) { command -v mpirun && pkg-config --exists ompi-c; } > /dev/null 2>&1 || echo openmpi-bin libopenmpi-dev ;;
         libc) [ -e /usr/include/stdio.h ] || echo libc6-dev ;;
         pkg-config) command -v pkg-config > /dev/null 2>&1 || echo pkg-config ;;
         jansson | libpcre2-8 | libutf8proc | sqlite3 | libedit | cmocka)

@@ -51,15 +51,36 @@ typedef int slm_train_fn(void *arg, const slm_train_event *e);
 
 /* ---- several processes as one ---- */
 
-/* Data parallel: every rank runs its own part of each batch. Functions return 0 or SLM_E_*. */
+/* Data parallel: every rank runs its own part of each batch, gradients are added up while the
+ * way back goes on, and each rank keeps the optimiser's states of a share of the parameters and
+ * steps these (ZeRO-1, Rajbhandari et al. 2020). What the ranks begin with must be the same on
+ * all: model, data, options; -o must be a folder that all see. Every function is called by the
+ * thread that called slm_train_run, in the same order on all ranks; 0 or SLM_E_IO. */
 typedef struct slm_train_ranks {
     int rank, n; /* n 0 or 1: alone */
     void *arg;
-    int (*sum_f32)(void *arg, float *x,
-                   size_t n); /* in place over all ranks, same bits on all */
-    int (*sum_f64)(void *arg, double *x, size_t n);
-    int (*barrier)(void *arg);
+    /* Begins to add x of all ranks up at root (elsewhere x is used up), or to bring root's
+     * bytes to all. x stays untouched until wait. */
+    int (*reduce)(void *arg, float *x, size_t n, int root);
+    int (*spread)(void *arg, void *x, size_t bytes, int root);
+    void (*progress)(void *arg); /* between: lets what was begun go on */
+    int (*wait)(void *arg);      /* for all that was begun */
+    /* At once: bytes from one rank to another (called by these two); sums over all ranks with
+     * the same bits on all. */
+    int (*move)(void *arg, void *x, size_t bytes, int from, int to);
+    int (*sum)(void *arg, double *x, size_t n);
 } slm_train_ranks;
+
+/* Whether this build knows Open MPI ("Open MPI 4.1"), NULL: not. */
+SLM_API const char *slm_train_ranks_how(void);
+/* Joins the ranks that mpirun started: fills *out, which is to be closed. Errors: SLM_E_IO
+ * (Open MPI is not there or does not start), SLM_E_UNSUPPORTED (a build without). */
+SLM_API int slm_train_ranks_open(slm_train_ranks *out, slm_runtime *rt, slm_err *err);
+/* Leaves them; zeroed is fine. Every rank must come here, or all are ended. */
+SLM_API void slm_train_ranks_close(slm_train_ranks *r);
+/* Called by all ranks with how each fared: 0 when all fared well; else all get the code and
+ * message of the first that did not, its rank named. r NULL or alone: code. */
+SLM_API int slm_train_ranks_agree(const slm_train_ranks *r, int code, slm_err *err);
 
 /* ---- options ---- */
 

@@ -46,19 +46,22 @@ static void declare(const slm_train *t, slm_st_out *w, bool states)
     }
 }
 
-static int write_all(const slm_train *t, slm_st_out *w, bool states, slm_err *err)
+static int write_all(slm_train *t, slm_st_out *w, bool states, slm_err *err)
 {
     int rc = slm_st_out_begin(w, err);
     for (int64_t next; !rc && (next = slm_st_out_next(w)) >= 0;) {
         const struct slm_param *p = &t->params.p[states ? next / 2 : next];
         bool value = !states || next % 2 == 0;
-        rc = value ? slm_st_out_data(w, p->v, p->n * sizeof *p->v, err)
-                   : slm_st_out_data(w, t->optim.state + p->state, p->state_bytes, err);
+        const uint8_t *state = value ? NULL : slm_ranks_state(t, (int)(next / 2), err);
+        if (value)
+            rc = slm_st_out_data(w, p->v, p->n * sizeof *p->v, err);
+        else
+            rc = state ? slm_st_out_data(w, state, p->state_bytes, err) : SLM_E_IO;
     }
     return rc ? rc : slm_st_out_commit(w, err);
 }
 
-static int save(slm_train *t, const char *name, bool states, slm_err *err)
+static int write_file(slm_train *t, const char *name, bool states, slm_err *err)
 {
     struct slm_buf path, meta;
     slm_st_out *w = NULL;
@@ -79,6 +82,14 @@ static int save(slm_train *t, const char *name, bool states, slm_err *err)
     slm_buf_release(&path);
     slm_buf_release(&meta);
     return rc;
+}
+
+/* The leader writes, the others give what is theirs. */
+static int save(slm_train *t, const char *name, bool states, slm_err *err)
+{
+    int rc = slm_ranks_leader(t) ? write_file(t, name, states, err) : 0;
+    int rest = states ? slm_ranks_drain(t, rc ? NULL : err) : 0;
+    return slm_ranks_agree(t, rc ? rc : rest, err);
 }
 
 int slm_train_save(slm_train *t, slm_err *err)
@@ -183,7 +194,7 @@ static int load(slm_train *t, const char *file, bool states, slm_err *err)
     for (int i = 0; i < t->params.n && !rc; i++) {
         const struct slm_param *p = &t->params.p[i];
         rc = read_one(st, path.s, "value", p, p->v, err);
-        if (!rc && states)
+        if (!rc && states && !p->away)
             rc = read_one(st, path.s, "state", p, t->optim.state + p->state, err);
     }
     slm_st_close(&st);

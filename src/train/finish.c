@@ -34,10 +34,12 @@ static int write_adapter(slm_train *t, slm_err *err)
 int slm_train_finish(slm_train *t, slm_err *err)
 {
     int rc = 0;
+    if (!slm_ranks_leader(t))
+        return slm_ranks_agree(t, 0, err);
     if (t->eval.feed && !t->o.keep_last && t->o.out && t->best < 1e300 &&
         t->best_step != t->step)
         rc = slm_train_load_best(t, err);
-    if (rc)
-        return rc;
-    return t->o.adapter ? write_adapter(t, err) : write_model(t, err);
+    if (!rc)
+        rc = t->o.adapter ? write_adapter(t, err) : write_model(t, err);
+    return slm_ranks_agree(t, rc, err);
 }

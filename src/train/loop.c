@@ -41,6 +41,9 @@ static int prepare(slm_train *t, const slm_train_opts *o, slm_err *err)
         rc = slm_params_open(&t->params, t->m, t->o.adapter, t->which, err);
     if (rc)
         return rc;
+    rc = slm_ranks_share(t, err);
+    if (rc)
+        return rc;
     slm_optim_lay(&t->optim, slm_optim_find(t->o.optimizer), &t->params);
     t->fingerprint = slm_model_fingerprint(t->m);
     t->most = slm_feed_most(t->feed.feed);
@@ -132,13 +135,31 @@ static bool note(const slm_train *t, const char *fmt, ...)
 
 /* ---- the run ---- */
 
+/* Each rank has a file of its own for its share. */
+static int take_states(slm_train *t, slm_err *err)
+{
+    struct slm_buf b;
+    slm_buf_init(&b, t->rt, SLM_MEM_MODEL, 65536);
+    if (t->o.states_file && t->sharing.r)
+        slm_buf_printf(&b, "%s.%d", t->o.states_file, t->sharing.r->rank);
+    else if (t->o.states_file)
+        slm_buf_puts(&b, t->o.states_file);
+    int rc = slm_buf_check(&b, "states-file", err);
+    if (!rc)
+        rc = slm_optim_take(&t->optim, t->rt, t->o.states_file ? b.s : NULL, err);
+    slm_buf_release(&b);
+    return rc;
+}
+
 /* All memory, and the values it begins with. */
 static int take(slm_train *t, slm_err *err)
 {
     if (t->taken)
         return 0;
     t->taken = true;
-    int rc = t->o.out && !slm_path_is_dir(t->o.out) ? slm_dir_make(t->o.out, err) : 0;
+    bool make = slm_ranks_leader(t) && t->o.out && !slm_path_is_dir(t->o.out);
+    int rc = make ? slm_dir_make(t->o.out, err) : 0;
+    rc = slm_ranks_same(t, rc, err);
     if (!rc && t->o.quantize_base) {
         struct slm_retype r = {.type = (enum slm_dtype)slm_dtype_of_name(t->o.quantize_base)};
         rc = slm_model_retype(t->m, &r, err);
@@ -152,10 +173,12 @@ static int take(slm_train *t, slm_err *err)
         rc = slm_fail(err, SLM_E_NUMERIC, "%s: the weight %s holds what is not finite",
                       t->m->name, t->params.p[bad].name);
     if (!rc)
-        rc = slm_optim_take(&t->optim, t->rt, t->o.states_file, err);
+        rc = take_states(t, err);
     if (!rc && t->step)
         rc = slm_train_load(t, err);
-    return rc ? rc : slm_train_build(t, err);
+    if (!rc)
+        rc = slm_train_build(t, err);
+    return slm_ranks_agree(t, rc, err);
 }
 
 static int save(slm_train *t, bool *stop, slm_err *err)
@@ -216,12 +239,14 @@ static int steps(slm_train *t, bool *stop, slm_err *err)
     bool enough = false;
     while (!rc && !*stop && !enough && t->step < t->plan.steps) {
         rc = one_step(t, stop, err);
+        *stop = !rc && slm_ranks_any(t, *stop);
         bool last = t->step == t->plan.steps;
         if (!rc && t->eval.feed && (due(t, t->o.eval_every) || (last && !*stop)))
             rc = evaluate(t, stop, err);
         enough = t->o.patience && t->stale >= t->o.patience;
         if (!rc && due(t, t->o.save_every))
             rc = save(t, stop, err);
+        *stop = !rc && slm_ranks_any(t, *stop);
     }
     if (!rc && enough && t->step < t->plan.steps)
         note(t, "%d evals without a new best: stopped at step %lld", t->stale,
@@ -236,12 +261,13 @@ int slm_train_run(slm_train *t, slm_err *err)
     t->started = slm_clock_seconds();
     t->first = t->step;
     if (!rc && t->step)
-        stop = note(t, "goes on behind step %lld of %lld", (long long)t->step,
-                    (long long)t->plan.steps);
+        stop = slm_ranks_any(t, note(t, "goes on behind step %lld of %lld", (long long)t->step,
+                                     (long long)t->plan.steps));
     if (!rc)
         rc = steps(t, &stop, err);
     if (!rc)
         rc = save(t, &stop, err);
+    stop = !rc && slm_ranks_any(t, stop);
     if (!rc && stop)
         return slm_fail(err, SLM_E_CANCELLED, "stopped behind step %lld of %lld%s%s",
                         (long long)t->step, (long long)t->plan.steps,

@@ -130,6 +130,8 @@ void slm_optim_lay(struct slm_optim *o, const struct slm_optim_row *row, struct 
         struct slm_param *x = &p->p[i];
         x->state = o->bytes;
         x->state_bytes = row->state_bytes(x);
+        if (x->away)
+            continue;
         o->bytes += (x->state_bytes + 63) / 64 * 64;
         size_t room = row->whole_room ? row->whole_room(x) : 0;
         o->room = room > o->room ? room : o->room;
@@ -173,6 +175,8 @@ static void step(int ith, int nth, void *arg)
     const struct slm_optim_row *row = j->o->row;
     for (int i = 0; i < j->p->n; i++) {
         const struct slm_param *x = &j->p->p[i];
+        if (x->away)
+            continue;
         void *state = j->o->state + x->state;
         size_t lo, hi;
         if (row->whole_room && row->whole_room(x)) {

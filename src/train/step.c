@@ -140,9 +140,14 @@ static int fail_forward(slm_train *t, slm_prog *p, const struct slm_run *run, sl
 static int fail_backward(slm_train *t, slm_err *err)
 {
     const struct slm_params *p = &t->params;
-    int bad = slm_params_bad(p, true);
-    return slm_fail(err, SLM_E_NUMERIC, "step %lld: the gradient of %s is not finite",
-                    (long long)t->step + 1, bad >= 0 ? p->p[bad].name : "all together");
+    int bad = slm_params_bad(p, true), rc = 0;
+    if (t->sharing.r && bad < 0) /* its owner knows */
+        rc = slm_ranks_agree(t, 0, err);
+    if (rc)
+        return rc;
+    rc = slm_fail(err, SLM_E_NUMERIC, "step %lld: the gradient of %s is not finite",
+                  (long long)t->step + 1, bad >= 0 ? p->p[bad].name : "all together");
+    return bad >= 0 ? slm_ranks_agree(t, rc, err) : rc;
 }
 
 /* ---- a step ---- */
@@ -151,7 +156,9 @@ static int fail_backward(slm_train *t, slm_err *err)
 static uint64_t dropout_seed(const slm_train *t, int64_t micro)
 {
     struct slm_rng r;
-    slm_rng_init(&r, t->o.seed ^ (uint64_t)micro * 0x9e3779b97f4a7c15u);
+    const slm_train_ranks *s = t->sharing.r;
+    uint64_t batch = s ? (uint64_t)micro * (uint64_t)s->n + (uint64_t)s->rank : (uint64_t)micro;
+    slm_rng_init(&r, t->o.seed ^ batch * 0x9e3779b97f4a7c15u);
     return slm_rng_u64(&r) | 1;
 }
 
@@ -168,6 +175,7 @@ static int forward_back(slm_train *t, struct slm_batch *b, int64_t micro, int64_
     if (!isfinite(loss))
         return fail_forward(t, t->prog, &run, err);
     t->loss += loss;
+    slm_ranks_watch(t, micro % t->o.accumulate == t->o.accumulate - 1);
     slm_prog_run_back(t->prog, &run);
     return 0;
 }
@@ -182,6 +190,9 @@ static int count(slm_train *t, int64_t first, int64_t *all, slm_err *err)
         rc = slm_feed_get(t->feed.feed, (uint64_t)(first + i), &b, err);
         *all += rc ? 0 : b.targets;
     }
+    double sum = (double)*all;
+    rc = slm_ranks_sum(t, rc, &sum, 1, err);
+    *all = (int64_t)sum;
     if (!rc && !*all)
         rc = slm_fail(err, SLM_E_ARG, "step %lld: its batch has no token to learn",
                       (long long)t->step + 1);
@@ -208,26 +219,48 @@ static void update(slm_train *t)
     slm_optim_run(&t->optim, &t->params, &s);
 }
 
+/* Gradients, loss, tokens and norm of all ranks; a rank in trouble comes here too. */
+static int together(slm_train *t, int rc, double *tokens, slm_err *err)
+{
+    int sent = slm_ranks_reduce(t, rc ? NULL : err);
+    double norm = rc ? 0 : slm_params_norm(&t->params), x[3] = {t->loss, *tokens, norm * norm};
+    rc = slm_ranks_sum(t, rc ? rc : sent, x, 3, err);
+    t->norm = norm;
+    if (!t->sharing.r)
+        return rc;
+    t->loss = x[0];
+    *tokens = x[1];
+    t->norm = sqrt(x[2]);
+    return rc;
+}
+
 int slm_train_step(slm_train *t, slm_err *err)
 {
     int64_t first = t->step * t->o.accumulate, all;
     int rc = count(t, first, &all, err);
+    if (rc)
+        return rc;
     t->loss = 0;
     slm_params_clear(&t->params);
+    double tokens = 0;
     for (int i = 0; i < t->o.accumulate && !rc; i++) {
         struct slm_batch b;
         rc = slm_feed_get(t->feed.feed, (uint64_t)(first + i), &b, err);
         if (!rc && b.targets)
             rc = forward_back(t, &b, first + i, all, err);
-        t->tokens += rc ? 0 : b.rows;
+        tokens += rc ? 0 : b.rows;
     }
+    rc = together(t, rc, &tokens, err);
     if (rc)
         return rc;
-    t->norm = slm_params_norm(&t->params);
     if (!isfinite(t->norm))
         return fail_backward(t, err);
+    t->tokens += (int64_t)tokens;
     t->targets += all;
     update(t);
+    rc = slm_ranks_spread(t, err);
+    if (rc)
+        return rc;
     t->step++;
     t->saved = false;
     return 0;
@@ -253,6 +286,8 @@ int slm_train_eval(slm_train *t, double *loss, slm_err *err)
         sum += one * (double)b.targets;
         targets += b.targets;
     }
-    *loss = targets ? sum / (double)targets : 0;
+    double all[2] = {sum, (double)targets};
+    rc = slm_ranks_sum(t, rc, all, 2, err);
+    *loss = all[1] > 0 ? all[0] / all[1] : 0;
     return rc;
 }

@@ -20,6 +20,8 @@ struct slm_param {
     int rows, cols;
     bool decay;                /* a matrix: weight decay counts */
     bool inner;                /* a matrix between the embedding and the output */
+    bool away;                 /* another rank keeps its states and steps it: */
+    int owner, layer;          /* which; layer -1: none */
     size_t state, state_bytes; /* where its optimiser state begins, and its size */
 };
 
@@ -131,6 +133,16 @@ struct slm_feeder {
     char hash[48]; /* of the data */
 };
 
+/* ---- several ranks (ranks.c) ---- */
+
+struct slm_sharing {
+    const slm_train_ranks *r; /* NULL: alone, and all of this does nothing */
+    int *order;               /* (params) in which gradients are added up: as they come */
+    int next;                 /* of it: not begun yet in this step */
+    int received;             /* states that the leader has of a checkpoint */
+    uint8_t *state;           /* (most bytes of a state that is away) the leader's */
+};
+
 /* ---- the run ---- */
 
 struct slm_train {
@@ -145,6 +157,7 @@ struct slm_train {
     struct slm_params params;
     struct slm_optim optim;
     struct slm_schedule schedule;
+    struct slm_sharing sharing;
     struct slm_feeder feed, eval; /* eval.feed NULL: nothing is held out */
     enum slm_pack pack;
     slm_prog *prog, *eval_prog;
@@ -180,6 +193,26 @@ void slm_train_unbuild(slm_train *t);
 /* Forward and backward of the step's micro-batches, then the optimiser: sets loss and norm. */
 int slm_train_step(slm_train *t, slm_err *err);
 int slm_train_eval(slm_train *t, double *loss, slm_err *err);
+
+/* ranks.c: each does nothing, or gives back rc, when the run is alone */
+static inline bool slm_ranks_leader(const slm_train *t)
+{
+    return !t->sharing.r || t->sharing.r->rank == 0;
+}
+int slm_ranks_share(slm_train *t, slm_err *err);        /* who owns which parameter */
+int slm_ranks_same(slm_train *t, int rc, slm_err *err); /* model and place are the same */
+int slm_ranks_agree(slm_train *t, int rc, slm_err *err);
+bool slm_ranks_any(slm_train *t, bool yes);
+/* rc and numbers of all ranks together: fails on all where one failed, else adds up. */
+int slm_ranks_sum(slm_train *t, int rc, double *x, size_t n, slm_err *err);
+/* Before the way back of a step's last batch, and behind it: gradients to their owners. */
+void slm_ranks_watch(slm_train *t, bool on);
+int slm_ranks_reduce(slm_train *t, slm_err *err);
+int slm_ranks_spread(slm_train *t, slm_err *err); /* values from their owners */
+/* A state as a checkpoint wants it: the leader's own or its owner's; NULL with err. */
+const uint8_t *slm_ranks_state(slm_train *t, int param, slm_err *err);
+/* Of the others: sends theirs. Of the leader after trouble: takes what still comes. */
+int slm_ranks_drain(slm_train *t, slm_err *err);
 
 /* checkpoint.c: all that later bits depend on, in one file that is whole at any moment */
 int slm_train_save(slm_train *t, slm_err *err);

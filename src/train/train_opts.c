@@ -238,7 +238,9 @@ void slm_train_config_put(const slm_train *t, struct slm_buf *b)
     put_int(b, "seq", o->seq);
     put_int(b, "batch", o->batch);
     put_int(b, "accumulate", o->accumulate);
-    put_int(b, "rows", (int64_t)o->batch * o->accumulate);
+    int64_t ranks = o->ranks && o->ranks->n > 1 ? o->ranks->n : 1;
+    put_int(b, "ranks", ranks);
+    put_int(b, "rows", o->batch * o->accumulate * ranks);
     put_str(b, "pack", o->pack);
     put_int(b, "shuffle", o->shuffle);
     slm_buf_printf(b, ",\"seed\":%llu", (unsigned long long)o->seed);
