@@ -2,7 +2,9 @@
 #include "data_tools.h"
 
 static const struct slm_cli_command *const members[] = {
-    &slm_data_dedup, &slm_data_split, &slm_data_negatives, &slm_data_decon, &slm_data_mix, NULL,
+    &slm_data_check, &slm_data_stats,     &slm_data_convert_cmd, &slm_data_dedup,
+    &slm_data_split, &slm_data_negatives, &slm_data_decon,       &slm_data_mix,
+    NULL,
 };
 
 extern const struct slm_cli_command slm_cmd_data;

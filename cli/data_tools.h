@@ -32,5 +32,26 @@ void slm_cli_data_json_counts(struct slm_cli_json *j, const char *key,
 
 extern const struct slm_cli_command slm_data_dedup, slm_data_split, slm_data_decon,
     slm_data_mix, slm_data_negatives;
+extern const struct slm_cli_command slm_data_check, slm_data_stats, slm_data_convert_cmd;
+
+/* How rows become examples, for every command that trains on them or looks at them. */
+struct slm_cli_examples {
+    const char *form, *separator, *format, *train_on, *too_long, *tpl;
+    struct slm_cli_list map;
+    int no_eos, any_order;
+    float max_bad;
+};
+extern const struct slm_cli_opt slm_cli_examples_opts[];
+void slm_cli_examples_init(struct slm_cli_examples *a);
+/* The options for the library. m: the model whose tokenizer and template count; NULL: none.
+ * *own (may be NULL) gets a template that --template names, to be freed after use. Says on
+ * stderr which template renders. The strings are borrowed from a and m. */
+int slm_cli_examples_set(struct slm_cli *c, const struct slm_cli_examples *a,
+                         const slm_model *m, slm_data_opts *o, slm_template **own,
+                         slm_text *own_source, slm_err *err);
+/* The report for people, on stdout; where: what the data is called. And what was lost in one
+ * number. */
+void slm_cli_data_report(const slm_data_report *r, int seq);
+int64_t slm_cli_data_lost(const slm_data_report *r);
 
 #endif

@@ -131,6 +131,19 @@ enum slm_too_long {
 SLM_API const char *slm_too_long_name(int what);
 SLM_API int slm_too_long_find(const char *name);
 
+/* What slm_data_convert writes. */
+enum slm_data_to {
+    SLM_TO_MESSAGES,
+    SLM_TO_SHAREGPT,
+    SLM_TO_ALPACA,
+    SLM_TO_PROMPT,
+    SLM_TO_TEXT, /* rendered by the template where there is one */
+    SLM_TO_CSV,
+    SLM_TO_COUNT
+};
+/* "messages" "sharegpt" "alpaca" "prompt" "text" "csv"; and back, -1. */
+SLM_API const char *slm_data_to_name(int to);
+SLM_API int slm_data_to_find(const char *name);
 typedef struct slm_data_opts {
     const char *const *paths; /* files and folders */
     int n_paths;
@@ -151,6 +164,7 @@ typedef struct slm_data_opts {
                      * fails */
     int64_t now;    /* clock of templates, as in slm_template_opts */
     int64_t sample; /* which kept row to show, from 0; -1: none */
+    enum slm_data_to to; /* of slm_data_convert */
 } slm_data_opts;
 SLM_API void slm_data_opts_init(slm_data_opts *o); /* max_bad 0.01 */
 
@@ -214,6 +228,17 @@ typedef int slm_data_progress_fn(void *arg, uint64_t done, uint64_t total);
 SLM_API int slm_data_build(slm_data_report *report, slm_runtime *rt, const slm_data_opts *o,
                            const char *path, slm_data_progress_fn *progress, void *arg,
                            slm_err *err);
+
+/* ---- converting ---- */
+
+/* Writes every row in another format to path (JSON lines, or CSV). Fields that no format reads
+ * go along where the form has room for them. A row that the format cannot hold whole is not
+ * written and counted (SLM_LOSS_FIELDS: which part of it). Of the report rows, kept, lost,
+ * place, format and unused (fields that did not go along) are filled. Errors: as
+ * slm_data_build. */
+SLM_API int slm_data_convert(slm_data_report *report, slm_runtime *rt, const slm_data_opts *o,
+                             const char *path, slm_data_progress_fn *progress, void *arg,
+                             slm_err *err);
 
 /* ---- feeds: batches of a store ---- */
 

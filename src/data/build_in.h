@@ -71,10 +71,17 @@ struct build {
     bool kind_set;
 };
 
+/* build_store.c: options checked, the reader opened; what was taken given back; too many bad
+ * rows, or none left. */
+int slm_build_open(struct build *b, slm_err *err);
+void slm_build_close(struct build *b);
+int slm_build_check(const struct build *b, slm_err *err);
 /* build_row.c: a row through reading, rendering and tokenising. */
 void slm_build_row(struct build *b, struct slot *s, struct rendering *scratch);
 /* build_sum.c: what became of it into the report and the store. */
 int slm_build_sum(struct build *b, struct slot *s, slm_err *err);
+int slm_build_lost(struct build *b, const struct slm_row *row, enum slm_data_loss loss,
+                   const char *why);
 int slm_build_end(struct build *b, slm_err *err);
 
 /* Name of the script or language. */

@@ -62,7 +62,7 @@ static int set_map(struct build *b, slm_err *err)
     return 0;
 }
 
-static int set_up(struct build *b, slm_err *err)
+int slm_build_open(struct build *b, slm_err *err)
 {
     const slm_data_opts *o = b->o;
     if (o->seq < 0 || o->seq == 1 || !(o->max_bad >= 0) || o->format >= SLM_DATA_FORMAT_COUNT ||
@@ -91,7 +91,7 @@ static int set_up(struct build *b, slm_err *err)
     return slm_rows_open(&b->rows, b->rt, o->paths, o->n_paths, &ro, err);
 }
 
-static void tear_down(struct build *b)
+void slm_build_close(struct build *b)
 {
     for (int i = 0; b->slot && i < SLOTS; i++) {
         slm_row_release(&b->slot[i].row);
@@ -218,11 +218,21 @@ static int64_t bad_rows(const slm_data_report *r)
     return n;
 }
 
+static int none_left(const slm_data_report *r, slm_err *err)
+{
+    int most = 1;
+    for (int i = 1; i < SLM_LOSS_COUNT; i++)
+        most = r->lost[i] > r->lost[most] ? i : most;
+    return slm_fail(err, SLM_E_FORMAT, "no row is left of %lld; the most: %s (%lld), first %s",
+                    (long long)r->rows, slm_data_loss_words(most), (long long)r->lost[most],
+                    r->place[most][0]);
+}
+
 static int too_bad(const slm_data_report *r, slm_err *err)
 {
     int most = 1;
     for (int i = 1; i < SLM_LOSS_COUNT; i++)
-        if (i != SLM_LOSS_LONG && (r->lost[i] > r->lost[most] || most == SLM_LOSS_LONG))
+        if (i != SLM_LOSS_LONG && r->lost[i] > r->lost[most])
             most = i;
     int64_t bad = bad_rows(r);
     return slm_fail(err, SLM_E_FORMAT,
@@ -258,6 +268,17 @@ static int run_round(struct build *b, slm_err *err)
     return rc;
 }
 
+int slm_build_check(const struct build *b, slm_err *err)
+{
+    const slm_data_report *r = b->rep;
+    if (r->kept && (double)bad_rows(r) > b->o->max_bad * (double)r->rows)
+        return too_bad(r, err);
+    if (!r->rows)
+        return slm_fail(err, SLM_E_FORMAT, "%s%s: no rows", slm_rows_file(b->rows, 0),
+                        slm_rows_files(b->rows) > 1 ? " and the others" : "");
+    return r->kept ? 0 : none_left(r, err);
+}
+
 static int run(struct build *b, slm_data_progress_fn *progress, void *arg, slm_err *err)
 {
     const slm_data_opts *o = b->o;
@@ -272,19 +293,8 @@ static int run(struct build *b, slm_data_progress_fn *progress, void *arg, slm_e
         if (progress && progress(arg, at, total))
             return slm_fail(err, SLM_E_CANCELLED, "cancelled");
     }
-    if (rc)
-        return rc;
-    if ((double)bad_rows(b->rep) > o->max_bad * (double)b->rep->rows)
-        return too_bad(b->rep, err);
-    if (!b->rep->rows)
-        return slm_fail(err, SLM_E_FORMAT, "%s%s: no rows", slm_rows_file(b->rows, 0),
-                        slm_rows_files(b->rows) > 1 ? " and the others" : "");
-    if (!b->rep->kept)
-        return slm_fail(err, SLM_E_FORMAT,
-                        "no row is left of %lld: all are longer than the window of %d tokens "
-                        "(first %s)",
-                        (long long)b->rep->rows, o->seq, b->rep->place[SLM_LOSS_LONG][0]);
-    return slm_build_end(b, err);
+    rc = rc ? rc : slm_build_check(b, err);
+    return rc ? rc : slm_build_end(b, err);
 }
 
 static int finish(struct build *b, slm_err *err)
@@ -309,7 +319,7 @@ int slm_data_build(slm_data_report *report, slm_runtime *rt, const slm_data_opts
     b->rep = report;
     int rc = path && !o->tokenizer
                  ? slm_fail(err, SLM_E_ARG, "a store of tokens needs a tokenizer")
-                 : set_up(b, err);
+                 : slm_build_open(b, err);
     if (!rc) {
         report->files = slm_rows_files(b->rows);
         report->bytes = (int64_t)slm_rows_bytes(b->rows);
@@ -323,7 +333,7 @@ int slm_data_build(slm_data_report *report, slm_runtime *rt, const slm_data_opts
             rc = finish(b, err);
     }
     report->seconds = slm_clock_seconds() - start;
-    tear_down(b);
+    slm_build_close(b);
     slm_free(rt, b);
     return rc;
 }

@@ -6,17 +6,17 @@
 #include "data/pack.h"
 #include "text/tok.h"
 
-static void place(char out[256], const struct slot *s, const char *why)
+static void place(char out[256], const struct slm_row *row, const char *why)
 {
-    snprintf(out, 256, "%s:%lld%s%s", s->row.file, (long long)s->row.line, *why ? ": " : "",
-             why);
+    snprintf(out, 256, "%s:%lld%s%s", row->file, (long long)row->line, *why ? ": " : "", why);
 }
 
-static int lost(struct build *b, const struct slot *s, enum slm_data_loss loss, const char *why)
+int slm_build_lost(struct build *b, const struct slm_row *row, enum slm_data_loss loss,
+                   const char *why)
 {
     slm_data_report *r = b->rep;
     if (r->lost[loss] < SLM_DATA_PLACES)
-        place(r->place[loss][r->lost[loss]], s, why);
+        place(r->place[loss][r->lost[loss]], row, why);
     r->lost[loss]++;
     return 0;
 }
@@ -45,7 +45,7 @@ static int keep_sample(struct build *b, const struct slot *s, slm_err *err)
     }
     r->sample[n] = 0;
     r->sample_n = n;
-    place(r->sample_place, s, "");
+    place(r->sample_place, &s->row, "");
     return 0;
 }
 
@@ -103,11 +103,11 @@ static int too_long(struct build *b, struct slot *s, size_t n, size_t *keep, slm
         for (int i = 0; i < s->sides; i++)
             if (!learns(&s->enc[i], 0, s->enc[i].ids.len < *keep ? s->enc[i].ids.len : *keep)) {
                 *keep = 0;
-                return lost(b, s, SLM_LOSS_LONG,
-                            "its answer begins behind the end of the window");
+                return slm_build_lost(b, &s->row, SLM_LOSS_LONG,
+                                      "its answer begins behind the end of the window");
             }
         return 0;
-    default: return lost(b, s, SLM_LOSS_LONG, why);
+    default: return slm_build_lost(b, &s->row, SLM_LOSS_LONG, why);
     }
 }
 
@@ -173,9 +173,9 @@ static int count_kept(struct build *b, struct slot *s, slm_err *err)
     if (rc || new < 0)
         return slm_fail_mem(err, "counts", 1);
     if (!new && !r->duplicates++)
-        place(r->duplicate_place, s, "");
+        place(r->duplicate_place, &s->row, "");
     if (s->special && !r->special++)
-        place(r->special_place, s, "");
+        place(r->special_place, &s->row, "");
     r->kept++;
     r->format[s->format]++;
     r->by_template += s->chat;
@@ -226,7 +226,7 @@ int slm_build_sum(struct build *b, struct slot *s, slm_err *err)
         return s->code;
     }
     if (s->loss)
-        return lost(b, s, s->loss, s->why);
+        return slm_build_lost(b, &s->row, s->loss, s->why);
     int rc = check_kind(b, s, err);
     if (rc)
         return rc;

@@ -601,7 +601,7 @@ static const struct {
     const char *name, *words;
 } losses[SLM_LOSS_COUNT] = {{"none", "kept"},
                             {"utf8", "not UTF-8"},
-                            {"json", "not JSON"},
+                            {"json", "not JSON, or no object"},
                             {"csv", "fields unlike the header's"},
                             {"fields", "fields of no known format"},
                             {"roles", "roles out of order"},

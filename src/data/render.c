@@ -64,6 +64,7 @@ struct chat {
     slm_template_spans spans;
     slm_text prompt; /* of the messages before the first answer, with the generation prompt */
     size_t opening;  /* where in it that begins; SIZE_MAX: cannot be told */
+    size_t gap;      /* blanks before its turn that are not the prompt's: the answer's own */
     size_t first;    /* that answer; SIZE_MAX: prompt not rendered */
 };
 
@@ -182,6 +183,28 @@ static const char *content_of(const slm_json *m, size_t *n)
     return s;
 }
 
+static bool blank(const slm_text *t, size_t from, size_t to)
+{
+    while (from < to && space(t->data[from]))
+        from++;
+    return from >= to;
+}
+
+/* Behind blanks and empty marks of thoughts. */
+static size_t skip_thoughts(const slm_text *t, size_t at, size_t end)
+{
+    static const char *const marks[] = {"<think>", "</think>", "[THINK]", "[/THINK]"};
+    for (size_t was = SIZE_MAX; was != at;) {
+        was = at;
+        while (at < end && space(t->data[at]))
+            at++;
+        for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+            if (begins(t, at, marks[i], strlen(marks[i])))
+                at += strlen(marks[i]);
+    }
+    return at;
+}
+
 /* Where the answer begins within its turn, by a prompt that ends in a generation prompt. */
 static bool behind_opening(const struct chat *c, struct learnt turn, const slm_text *prompt,
                            size_t at, size_t i, size_t *from)
@@ -193,14 +216,19 @@ static bool behind_opening(const struct chat *c, struct learnt turn, const slm_t
         *from = turn.from + n;
         return true;
     }
-    /* a prompt that says more than what the template writes of a past answer ("<think>"): the
-     * answer is behind what both say, if its text is right there */
+    /* a prompt that says more than what the template writes of an answer without thoughts
+     * ("<think>"): the answer begins behind what both say whole, if nothing but marks of
+     * thoughts stands before its text there */
     while (same < n && turn.from + same < turn.to &&
            c->text.data[turn.from + same] == prompt->data[at + same])
         same++;
+    while (same && c->text.data[turn.from + same - 1] != '>' &&
+           c->text.data[turn.from + same - 1] != ']' &&
+           !space(c->text.data[turn.from + same - 1]))
+        same--;
     const char *s = content_of(slm_json_at(c->messages, i), &k);
     *from = turn.from + same;
-    return same && k && begins(&c->text, *from, s, k);
+    return same && k && begins(&c->text, skip_thoughts(&c->text, *from, turn.to), s, k);
 }
 
 /* By whole prefixes: the text before message i with the generation prompt, and behind it. */
@@ -239,11 +267,15 @@ static int locate(struct chat *c, size_t i, struct learnt *out, slm_err *err)
     const slm_text *prompt = &c->prompt;
     size_t at = c->opening;
     if (!rc && have && c->first == i && begins(&c->text, 0, prompt->data, prompt->len) &&
-        prompt->len >= turn.from && prompt->len <= turn.to) {
+        prompt->len <= turn.to && blank(&c->text, prompt->len, turn.from)) {
+        c->gap = prompt->len < turn.from ? turn.from - prompt->len : 0;
         *out = (struct learnt){prompt->len, turn.to};
         return 0;
     }
     ok = !rc && have && behind_opening(c, turn, prompt, at, i, &out->from);
+    if (ok && out->from == turn.from && c->gap <= turn.from &&
+        blank(&c->text, turn.from - c->gap, turn.from))
+        out->from -= c->gap;
     if (!rc && !ok && c->first != i) { /* another prompt than the first answer's */
         rc = opening(c, i, &own, &at, err);
         prompt = &own;

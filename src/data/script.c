@@ -23,15 +23,16 @@ enum { RANGES = sizeof ranges / sizeof *ranges };
 static const struct {
     const char *name, *words;
 } tongues[] = {
-    {"English", " the of and to is that it was for you with have this are not be what "},
+    {"English", " the of and to is that it was for you with have this are "
+                " not be what i my how can on a in do your me if "},
     {"German", " der die und das ist nicht ein ich zu mit den sie auf eine wie auch "},
     {"French", " le les des est et une pas que vous dans qui pour je sur avec du "},
     {"Spanish", " el los las y que una por con es para no del como lo se su "},
-    {"Italian", " il che di e la un per non una sono con della le gli anche come "},
-    {"Portuguese", " o que e do da em um para com uma os no na por mais as "},
+    {"Italian", " che di la un per non una sono con della le gli anche il "},
+    {"Portuguese", " que da em um para com uma os na por mais não você isso "},
     {"Dutch", " de het een van en niet dat ik op te zijn met voor je maar ook "},
     {"Swedish", " och att det som en på är av för med till den inte har jag om "},
-    {"Polish", " i w nie na to się że z do jest jak co ale po tak o "},
+    {"Polish", " nie na się że jest jak co ale tak czy dla przez są "},
     {"Turkish", " bir ve bu için ne çok da de mi ile olarak daha gibi var ben kadar "},
 };
 enum { TONGUES = sizeof tongues / sizeof *tongues, LOOK = 4096 };

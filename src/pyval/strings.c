@@ -294,12 +294,13 @@ py_val slm_py_join(struct py_run *r, py_val sep, py_val items, bool strict)
 {
     struct slm_buf b;
     struct py_iter *it = slm_py_iter(r, items);
-    py_val v;
+    py_val v, only = {.t = T_MISSING};
     int more = it ? 0 : -1;
     if (!it)
         return py_failed();
     slm_py_buf(r, &b);
     for (size_t i = 0; (more = slm_py_next(r, it, &v)) > 0; i++) {
+        only = i ? (py_val){.t = T_MISSING} : v;
         if (strict && !sep.mark && v.t != T_STR) {
             slm_py_fail(r, SLM_E_TEMPLATE, "sequence item %zu: expected str instance, %s found",
                         i, slm_py_type_name(v));
@@ -311,6 +312,11 @@ py_val slm_py_join(struct py_run *r, py_val sep, py_val items, bool strict)
             slm_buf_put(&b, sep.s->s, sep.s->n);
         if (py_bad(v) || !slm_py_put_str(r, &b, v) || b.failed)
             break;
+    }
+    if (!more && only.t == T_STR && !only.mark &&
+        !sep.mark) { /* the string itself, as in Python */
+        slm_buf_release(&b);
+        return only;
     }
     return py_marked(slm_py_buf_str(r, &b), sep.mark);
 }

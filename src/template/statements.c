@@ -361,13 +361,24 @@ static struct jj_loop *new_loop(struct py_run *r, struct jj_node *n, py_val item
     return l;
 }
 
+/* The text of a message, which views share with the chat it came from. */
+static const char *text_of(py_val v)
+{
+    const py_val *text = slm_py_get_str(v.d, "content", 7);
+    return text && text->t == T_STR && text->s->n ? text->s->s : NULL;
+}
+
 /* Which of the chat's messages an item of a loop is: by identity, so that loops over parts of
- * the list and filtered lists tell too. */
+ * the list and filtered lists tell too; a message made anew by the identity of its text. */
 static int64_t message_of(struct py_run *r, py_val v)
 {
     const struct py_list *l = jj(r)->messages;
+    const char *text = l && v.t == T_DICT ? text_of(v) : NULL;
     for (size_t i = 0; l && v.t == T_DICT && i < l->n; i++)
         if (l->v[i].d == v.d)
+            return (int64_t)i;
+    for (size_t i = 0; text && i < l->n; i++)
+        if (text_of(l->v[i]) == text)
             return (int64_t)i;
     return -1;
 }
