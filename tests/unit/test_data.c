@@ -98,7 +98,7 @@ static void test_families(void **state)
           "<|start_header_id|>user<|end_header_id|>\n\nAnd?<|eot_id|>"
           "<|start_header_id|>assistant<|end_header_id|>\n\n>>Two.<|eot_id|><<\n");
     check(TWO_TURNS, TOK "llama2.model", "llama2", plain(),
-          "<s> [INST] Hello? [/INST]>> One. </s><<<s> [INST] And? [/INST]>> Two. </s><<\n");
+          "<s>[INST] Hello? [/INST]>> One. </s><<<s>[INST] And? [/INST]>> Two. </s><<\n");
 }
 
 static void test_what_is_learnt(void **state)
@@ -234,8 +234,7 @@ static void test_tools(void **state)
     check(CALL, TOK "smollm.json", as_text, plain(),
           "<user>Light?;<assistant>>>on{\"room\": \"hall\"};<<<tool>ok;<assistant>>>Lit.;<<\n");
     check(CALL, TOK "smollm.json", "chatml", plain(),
-          "error: no row is left of 1; the most: the chat template leaves text out (1), first "
-          "rows.jsonl:1: message 2 (assistant) is not in what the template renders");
+          "error: rows.jsonl:1: message 2 (assistant) is not in what the template renders");
 }
 
 static void lost(const char *row, enum slm_data_loss why, const char *words)
@@ -255,7 +254,7 @@ static void lost(const char *row, enum slm_data_loss why, const char *words)
 static void test_lost(void **state)
 {
     (void)state;
-    lost("{\"prompt\":", SLM_LOSS_JSON, "premature end");
+    lost("{\"prompt\":", SLM_LOSS_JSON, "unexpected token");
     lost("\"\xff\"", SLM_LOSS_UTF8, "0xff");
     lost("[]", SLM_LOSS_JSON, "not an object");
     lost("{\"a\":1,\"b\":2}", SLM_LOSS_FIELDS, "fields a, b: no format has these");
@@ -307,15 +306,15 @@ static void test_too_long(void **state)
     check(row, TOK "smollm.json", NULL, o, "a>> b<|endoftext|><<\n");
     assert_true(rep->lost[SLM_LOSS_LONG] == 1 && rep->kept == 1);
     o.too_long = SLM_LONG_TRUNCATE;
-    check(row, TOK "smollm.json", NULL, o, "a b c d e f g h>> i j<<\na>> b<|endoftext|><<\n");
-    assert_true(rep->truncated == 1 && rep->tokens_cut == 3 && rep->targets == 4);
+    check(row, TOK "smollm.json", NULL, o, "a b c d e f g h>> i<<\na>> b<|endoftext|><<\n");
+    assert_true(rep->truncated == 1 && rep->tokens_cut == 5 && rep->targets == 4);
     o.too_long = SLM_LONG_SPLIT;
     check(row, TOK "smollm.json", NULL, o,
-          "a b c d e f g h>> i j<<\n k>> l<|endoftext|><<\na>> b<|endoftext|><<\n");
+          "a b c d e f g h>> i<<\n >>j k l<|endoftext|><<\na>> b<|endoftext|><<\n");
     assert_true(rep->split == 1 && rep->docs == 3);
     o.too_long = SLM_LONG_ERROR;
     build(got, sizeof got, row, TOK "smollm.json", NULL, &o);
-    assert_string_equal(got, "error: rows.jsonl:1: 13 tokens, the window is 10");
+    assert_string_equal(got, "error: rows.jsonl:1: 15 tokens, the window is 10");
     o.too_long = SLM_LONG_TRUNCATE;
     o.seq = 8; /* the answer begins behind the window */
     check(row, TOK "smollm.json", NULL, o, "a>> b<|endoftext|><<\n");
