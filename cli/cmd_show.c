@@ -288,6 +288,61 @@ static int show_text(const struct view *v, slm_err *err)
     return code;
 }
 
+/* ---- adapters ---- */
+
+static void json_adapter(const slm_adapter_peek *k)
+{
+    struct slm_cli_json j = {.f = stdout};
+    slm_js_open(&j, '{');
+    slm_js_kstr(&j, "format", k->kind);
+    slm_js_key(&j, "adapter");
+    slm_js_open(&j, '{');
+    slm_js_kstr(&j, "base", *k->base ? k->base : NULL);
+    slm_js_kstr(&j, "family", *k->family ? k->family : NULL);
+    slm_js_kstr(&j, "modules", k->names);
+    slm_js_kint(&j, "matrices", k->modules);
+    slm_js_kint(&j, "replaced", k->whole);
+    slm_js_kint(&j, "r_least", k->r_least);
+    slm_js_kint(&j, "r_most", k->r_most);
+    slm_js_kreal(&j, "alpha", k->alpha);
+    slm_js_kreal(&j, "scale", k->scale);
+    slm_js_key(&j, "rslora");
+    slm_js_bool(&j, k->rslora);
+    slm_js_key(&j, "dora");
+    slm_js_bool(&j, k->dora);
+    slm_js_kint(&j, "params", (int64_t)k->params);
+    slm_js_close(&j, '}');
+    slm_js_close(&j, '}');
+}
+
+static int show_adapter(const struct slm_cli *c, const struct args *a, const char *path,
+                        slm_err *err)
+{
+    slm_adapter_peek k;
+    int code = slm_adapter_peek_at(c->rt, path, &k, err);
+    if (code)
+        return code;
+    if (a->common.json) {
+        json_adapter(&k);
+        return 0;
+    }
+    printf("adapter     %s (%s%s)\n", k.dora ? "DoRA" : k.rslora ? "rsLoRA" : "LoRA", k.kind,
+           k.dora && k.rslora ? ", rsLoRA's scale" : "");
+    if (*k.base || *k.family)
+        printf("base        %s%s%s\n", k.base, *k.base && *k.family ? ", " : "", k.family);
+    printf("adds to     %d matrices: %s\n", k.modules, k.names);
+    if (k.whole)
+        printf("replaces    %d weights\n", k.whole);
+    printf(k.r_least == k.r_most ? "rank        %d\n" : "rank        %d to %d\n", k.r_least,
+           k.r_most);
+    if (k.alpha == k.alpha)
+        printf("alpha       %g\n", k.alpha);
+    if (k.scale == k.scale)
+        printf("scale       %g\n", k.scale);
+    printf("numbers     %.3f M\n", (double)k.params * 1e-6);
+    return 0;
+}
+
 static int run(struct slm_cli *c, void *p, slm_err *err)
 {
     const struct args *a = p;
@@ -302,6 +357,8 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
         code = slm_cli_runtime(c, err);
     if (!code && a->tensor)
         return write_tensor(c, a, path, err);
+    if (!code && slm_adapter_is(path) && !a->tensors && !a->metadata && !a->template)
+        return show_adapter(c, a, path, err);
     if (code)
         return code;
     int file = slm_file_open(&v.file, c->rt, path, &no_file);

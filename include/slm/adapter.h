@@ -26,6 +26,19 @@ SLM_API void slm_adapter_close(slm_adapter **a);
 /* Is there an adapter at path, by its looks: 1 or 0? */
 SLM_API int slm_adapter_is(const char *path);
 
+/* What an adapter's files say of it, without a model. */
+typedef struct slm_adapter_peek {
+    char kind[8];    /* "peft", "mlx", "gguf" */
+    char base[256];  /* the base model as the file names it; "" */
+    char family[64]; /* GGUF's architecture; "" */
+    char names[512]; /* last names of the modules it adds to: "q_proj, v_proj" */
+    int modules, whole, r_least, r_most, dora, rslora;
+    double alpha, scale; /* NAN where it has none; scale: MLX */
+    uint64_t params;
+} slm_adapter_peek;
+SLM_API int slm_adapter_peek_at(slm_runtime *rt, const char *path, slm_adapter_peek *out,
+                                slm_err *err);
+
 /* Times what the adapter says itself: 1 as opened, 0 leaves the addition out. May be set at any
  * time between two calls on a session that has it. With DoRA it scales the addition as PEFT's
  * set_scale does, and the lengths stay. */

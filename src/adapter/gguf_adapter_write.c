@@ -34,6 +34,11 @@ static int check(const struct writing *w)
         if (!embed && y->place->slot == SLM_W_OUT && m->w[SLM_W_OUT] == m->w[SLM_W_EMBED])
             return slm_fail(w->err, SLM_E_UNSUPPORTED,
                             "GGUF adapters have no name for a tied output: %s", merge);
+        if (embed && m->w[SLM_W_OUT] == m->w[SLM_W_EMBED])
+            return slm_fail(w->err, SLM_E_UNSUPPORTED,
+                            "readers of GGUF adapters take an addition to a tied embedding for "
+                            "one to the output as well: %s",
+                            merge);
         if (y->place->slot == SLM_W_Q && hf && !normed && fabsf(gain - 1) > 1e-6f)
             return slm_fail(w->err, SLM_E_UNSUPPORTED,
                             "a GGUF file of %s may have its softmax scale in the weights that "
