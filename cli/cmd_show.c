@@ -339,7 +339,7 @@ static int show_adapter(const struct slm_cli *c, const struct args *a, const cha
         printf("alpha       %g\n", k.alpha);
     if (k.scale == k.scale)
         printf("scale       %g\n", k.scale);
-    printf("numbers     %.3f M\n", (double)k.params * 1e-6);
+    printf("numbers     %llu\n", (unsigned long long)k.params);
     return 0;
 }
 

@@ -4,21 +4,18 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool has(slm_runtime *rt, const char *dir, const char *name)
+static bool has(const char *dir, const char *name)
 {
-    struct slm_buf b;
-    slm_buf_init(&b, rt, SLM_MEM_MODEL, 1 << 16);
-    slm_path_join(&b, dir, name);
-    bool is = !b.failed && slm_path_is_file(b.s);
-    slm_buf_release(&b);
-    return is;
+    char path[4096];
+    return snprintf(path, sizeof path, "%s/%s", dir, name) < (int)sizeof path &&
+           slm_path_is_file(path);
 }
 
-static const char *kind_of(slm_runtime *rt, const char *path)
+static const char *kind_of(const char *path)
 {
     if (!slm_path_is_dir(path))
         return "gguf";
-    return has(rt, path, "adapters.safetensors") ? "mlx" : "peft";
+    return has(path, "adapters.safetensors") ? "mlx" : "peft";
 }
 
 static int read_file(slm_adapter *a, slm_err *err)
@@ -28,7 +25,7 @@ static int read_file(slm_adapter *a, slm_err *err)
     if (!strcmp(a->file->kind, "mlx"))
         return slm_mlx_read(a, path, err);
     if (!strcmp(a->file->kind, "peft"))
-        return has(a->m->rt, path, "adapter_config.json")
+        return has(path, "adapter_config.json")
                    ? slm_peft_read(a, path, err)
                    : slm_fail(err, SLM_E_NOTFOUND,
                               "%s: no adapter_config.json: not an adapter's folder", path);
@@ -47,7 +44,7 @@ static int read_file(slm_adapter *a, slm_err *err)
 int slm_adapter_open(slm_adapter **out, const slm_model *m, const char *path, slm_err *err)
 {
     slm_adapter *a;
-    int rc = slm_adapter_begin(&a, m, path, kind_of(m->rt, path), err);
+    int rc = slm_adapter_begin(&a, m, path, kind_of(path), err);
     if (rc)
         return rc;
     rc = read_file(a, err);
@@ -61,16 +58,8 @@ int slm_adapter_open(slm_adapter **out, const slm_model *m, const char *path, sl
 int slm_adapter_is(const char *path)
 {
     struct slm_map m;
-    if (slm_path_is_dir(path)) {
-        char name[4096];
-        static const char *const files[] = {"adapter_config.json", "config.json"};
-        bool there[2];
-        for (int i = 0; i < 2; i++)
-            there[i] =
-                snprintf(name, sizeof name, "%s/%s", path, files[i]) < (int)sizeof name &&
-                slm_path_is_file(name);
-        return there[0] && !there[1];
-    }
+    if (slm_path_is_dir(path))
+        return has(path, "adapter_config.json") && !has(path, "config.json");
     if (slm_map_open(&m, path, NULL))
         return 0;
     /* the key's value among the first bytes: a model's file says "model" there */

@@ -17,6 +17,6 @@ $SLM gradients $m --lora $a/phi3-pattern --ids-file $TMP/ids -o $TMP/g.safetenso
 $SLM show $TMP/g.safetensors --tensors -q | grep -c lora_
 $SLM convert tests/golden/gemma2 $TMP/d.gguf --lora $a/gemma2-dora
 $SLM merge $m -o $TMP/n.gguf
-$SLM logits $m --lora $a/llama-lora --ids-file $TMP/ids -o $TMP/x
+$SLM logits tests/golden/llama-bias --lora $a/llama-lora --ids-file $TMP/ids -o $TMP/x
 $SLM logits $m --lora-scaled $a/phi3-pattern --ids-file $TMP/ids -o $TMP/x
 $SLM logits $m --lora $a/phi3-pattern --lora-scale much --ids-file $TMP/ids -o $TMP/x

@@ -1,4 +1,4 @@
-/* Fuzz target: an adapter's folder or file for a model that stays. The first byte chooses: 'p' a
+/* Fuzz target: an adapter's folder or file for a model that stays. The first byte chooses: p a
  * PEFT folder, 'm' an MLX folder, 'g' a GGUF file. A folder's configuration goes to the first
  * NUL byte, its tensors follow. What opens must come through writing and reading again. */
 #include "fuzz/fuzz_kit.h"
