@@ -133,7 +133,7 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
 const struct slm_cli_command slm_data_convert_cmd = {
     .name = "data convert",
     .run = run,
-    .args = "FILE ... OUT",
+    .args = "FILE ...",
     .summary = "rows in another format",
     .about =
         "Reads rows of any format and writes them as messages, ShareGPT, Alpaca, prompt and "

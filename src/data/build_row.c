@@ -119,21 +119,27 @@ static void render_row(struct build *b, struct slot *s, struct slm_example *e,
 }
 
 /* Without a tokenizer: what can be told of the text. */
-static void text_alone(struct slot *s, const struct slm_example *e)
+static void text_alone(const struct build *b, struct slot *s, const struct slm_example *e)
 {
-    struct slm_hash h;
-    slm_hash_init(&h, 0);
-    slm_hash_put(&h, s->row.raw, s->row.n_raw);
-    slm_hash_end(&h);
-    s->same = h.a;
+    const slm_json *all[] = {e->messages[0], e->messages[1], e->tools, e->plain[1]};
+    struct slm_buf t;
+    slm_buf_init(&t, b->rt, SLM_MEM_DATA, (size_t)1 << 29);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (all[i])
+            slm_json_put(&t, all[i]);
+        slm_buf_putc(&t, '\n');
+    }
+    s->same = slm_hash64(t.s, t.n, (uint64_t)s->label);
+    s->code = slm_buf_check(&t, "a row", &s->err);
+    slm_buf_release(&t);
     s->bytes = s->row.n_raw;
     s->sides = 1;
     s->script = "no letters";
     size_t n;
     const slm_json *m = e->messages[0], *last = slm_json_at(m, slm_json_count(m) - 1);
-    const char *t = slm_json_str(m ? slm_json_find(last, "content") : e->plain[1], &n);
-    if (t)
-        s->script = slm_data_script(t, n);
+    const char *text = slm_json_str(m ? slm_json_find(last, "content") : e->plain[1], &n);
+    if (text)
+        s->script = slm_data_script(text, n);
 }
 
 static void read_row(struct build *b, struct slot *s, struct rendering *scratch,
@@ -145,7 +151,7 @@ static void read_row(struct build *b, struct slot *s, struct rendering *scratch,
         s->special = b->renderer.tmpl && any_special(b->o->tokenizer, &e);
         render_row(b, s, &e, scratch);
     } else if (!s->code && !e.loss) {
-        text_alone(s, &e);
+        text_alone(b, s, &e);
     }
     s->format = e.format;
     s->label = e.label;
