@@ -36,6 +36,24 @@ static void say_report(struct slm_cli *c, const char *what, const slm_data_repor
                     (long long)r->truncated, (long long)r->tokens_cut);
 }
 
+/* Will documents be one stream, cut every seq tokens? Then they are left whole in the store.
+ * What the rows are is known from a store that is there, else assumed from what is asked. */
+static bool streams(struct slm_cli *c, const struct slm_cli_train *a, const char *path)
+{
+    slm_tokens *t = NULL;
+    slm_tokens_info i;
+    slm_err none;
+    if (a->o.pack)
+        return !strcmp(a->o.pack, "wrapped");
+    if (a->format && strcmp(a->format, "auto"))
+        return !strcmp(a->format, "text");
+    if (!slm_cli_exists(path) || slm_tokens_open(&t, c->rt, path, &none))
+        return false;
+    slm_tokens_info_get(t, &i);
+    slm_tokens_close(&t);
+    return i.kind == SLM_TOKENS_TEXT;
+}
+
 /* One store: built at DIR/NAME, opened. */
 static int build(struct slm_cli *c, slm_tokens **out, const struct slm_cli_train *a,
                  const struct slm_cli_list *paths, const char *name, const slm_model *m,
@@ -47,6 +65,7 @@ static int build(struct slm_cli *c, slm_tokens **out, const struct slm_cli_train
     slm_data_report *report = slm_cli_realloc(NULL, sizeof *report); /* of many kilobytes */
     slm_data_opts o;
     memset(report, 0, sizeof *report);
+    slm_cli_putf(&path, "%s/%s", dir ? dir : "", name);
     slm_data_opts_init(&o);
     choose(&o, a);
     o.paths = paths->item;
@@ -56,8 +75,7 @@ static int build(struct slm_cli *c, slm_tokens **out, const struct slm_cli_train
         o.tmpl = slm_model_template(m, &origin);
         o.template_source = slm_model_template_source(m);
     }
-    bool wrapped = a->o.pack && !strcmp(a->o.pack, "wrapped");
-    o.seq = wrapped ? 0 : a->o.seq;
+    o.seq = streams(c, a, path.s) ? 0 : a->o.seq;
     int code = o.tokenizer ? 0
                            : slm_cli_fail(err, SLM_E_ARG,
                                           "the model has no tokenizer to read --data with");
@@ -65,10 +83,14 @@ static int build(struct slm_cli *c, slm_tokens **out, const struct slm_cli_train
         code = slm_cli_fail(err, SLM_E_ARG, "-o DIR is missing: the rendered data goes there");
     if (!code)
         code = slm_cli_make_dir(dir, err);
-    slm_cli_putf(&path, "%s/%s", dir ? dir : "", name);
     slm_cli_progress_start(&bar, c, name, "B");
     if (!code)
         code = slm_data_build(report, c->rt, &o, path.s, slm_cli_progress_step, &bar, err);
+    if (!code && o.seq && streams(c, a, path.s)) { /* texts after all: whole documents */
+        o.seq = 0;
+        slm_data_report_release(report);
+        code = slm_data_build(report, c->rt, &o, path.s, slm_cli_progress_step, &bar, err);
+    }
     slm_cli_progress_end(&bar);
     if (report->rows)
         say_report(c, name, report);

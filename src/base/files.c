@@ -2,11 +2,14 @@
  * synced and renamed, so that a reader sees the old file or the new one and never half of
  * either. */
 #include "base/files.h"
+#include "base/sweep.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -340,6 +343,28 @@ void slm_out_close(struct slm_out *o)
     slm_free(o->rt, o->buf);
     memset(o, 0, sizeof *o);
     o->fd = -1;
+}
+
+void slm_out_sweep(const char *path)
+{
+    char dir[4096], *end;
+    const char *base = slm_path_base(path);
+    size_t n = (size_t)(base - path), k = strlen(base);
+    if (n + 2 > sizeof dir)
+        return;
+    memcpy(dir, path, n);
+    memcpy(dir + n, ".", 2);
+    DIR *d = opendir(dir);
+    if (!d)
+        return;
+    for (struct dirent *e; (e = readdir(d));) {
+        if (strncmp(e->d_name, base, k) || strncmp(e->d_name + k, ".tmp-", 5))
+            continue;
+        long pid = strtol(e->d_name + k + 5, &end, 10);
+        if (!*end && pid > 0 && kill((pid_t)pid, 0) && errno == ESRCH)
+            unlinkat(dirfd(d), e->d_name, 0);
+    }
+    closedir(d);
 }
 
 int slm_dir_make(const char *path, slm_err *err)

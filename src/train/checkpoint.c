@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/sweep.h"
 #include "format/safetensors.h"
 #include "train/train_in.h"
 
@@ -160,6 +161,13 @@ static int read_place(slm_train *t, const slm_st *st, const char *path, slm_err 
         t->best = slm_json_num(slm_json_find(j, "best"), 2e300);
         t->best_step = slm_json_int(slm_json_find(j, "best_step"), 0);
         t->stale = (int)slm_json_int(slm_json_find(j, "stale"), 0);
+        /* the same parts in the same order, whatever memory there is today */
+        const slm_json *c = slm_json_find(j, "config");
+        t->o.batch = (int)slm_json_int(slm_json_find(c, "batch"), t->o.batch);
+        t->o.accumulate = (int)slm_json_int(slm_json_find(c, "accumulate"), t->o.accumulate);
+        t->o.stretch = (int)slm_json_int(slm_json_find(c, "stretch"), 0);
+        if (t->o.batch < 1 || t->o.accumulate < 1 || t->o.stretch < 0)
+            rc = slm_fail(err, SLM_E_FORMAT, "%s: its batch is none", path);
         if (t->step < 0)
             rc = slm_fail(err, SLM_E_FORMAT, "%s: no step in it", path);
     }
@@ -217,6 +225,18 @@ int slm_train_find(slm_train *t, bool *found, slm_err *err)
     }
     slm_buf_release(&path);
     return rc;
+}
+
+void slm_train_sweep(slm_train *t)
+{
+    static const char *const names[] = {CHECKPOINT, BEST, "model.safetensors"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct slm_buf path;
+        path_of(t, &path, names[i]);
+        if (!path.failed)
+            slm_out_sweep(path.s);
+        slm_buf_release(&path);
+    }
 }
 
 int slm_train_load(slm_train *t, slm_err *err) { return load(t, CHECKPOINT, true, err); }

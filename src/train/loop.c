@@ -27,6 +27,27 @@ static int mark(slm_train *t, slm_err *err)
     return slm_train_targets(t, err);
 }
 
+/* The feeds, with batches as the options have them now. */
+int slm_train_feed(slm_train *t, slm_err *err)
+{
+    slm_feeder_close(&t->feed);
+    slm_feeder_close(&t->eval);
+    int rc = slm_feeder_open(&t->feed, t, t->o.data, false, err);
+    if (!rc && t->o.eval_data)
+        rc = slm_feeder_open(&t->eval, t, t->o.eval_data, true, err);
+    if (rc)
+        return rc;
+    int most = slm_feed_most(t->feed.feed),
+        eval = t->eval.feed ? slm_feed_most(t->eval.feed) : 0;
+    t->most = eval > most ? eval : most;
+    if (t->most <= t->room)
+        return 0;
+    t->room = t->most;
+    t->rope_set = slm_arena_alloc(&t->arena, (size_t)t->room);
+    t->weight = slm_arena_alloc_n(&t->arena, (size_t)t->room, sizeof *t->weight);
+    return t->rope_set && t->weight ? 0 : slm_fail_mem(err, "batches", (size_t)t->room * 5);
+}
+
 static int prepare(slm_train *t, const slm_train_opts *o, slm_err *err)
 {
     bool found = false;
@@ -34,9 +55,7 @@ static int prepare(slm_train *t, const slm_train_opts *o, slm_err *err)
     if (!rc)
         rc = mark(t, err);
     if (!rc)
-        rc = slm_feeder_open(&t->feed, t, t->o.data, false, err);
-    if (!rc && t->o.eval_data)
-        rc = slm_feeder_open(&t->eval, t, t->o.eval_data, true, err);
+        rc = slm_train_feed(t, err);
     if (!rc)
         rc = slm_params_open(&t->params, t->m, t->o.adapter, t->which, err);
     if (rc)
@@ -46,15 +65,10 @@ static int prepare(slm_train *t, const slm_train_opts *o, slm_err *err)
         return rc;
     slm_optim_lay(&t->optim, slm_optim_find(t->o.optimizer), &t->params);
     t->fingerprint = slm_model_fingerprint(t->m);
-    t->most = slm_feed_most(t->feed.feed);
-    if (t->eval.feed && slm_feed_most(t->eval.feed) > t->most)
-        t->most = slm_feed_most(t->eval.feed);
-    t->rope_set = slm_arena_alloc(&t->arena, (size_t)t->most);
-    t->weight = slm_arena_alloc_n(&t->arena, (size_t)t->most, sizeof *t->weight);
-    if (!t->rope_set || !t->weight)
-        return slm_fail_mem(err, "batches", (size_t)t->most * 5);
     if (t->o.resume)
         rc = slm_train_find(t, &found, err);
+    if (found && !rc)
+        rc = slm_train_feed(t, err);
     if (!rc)
         rc = slm_train_make_plan(t, err);
     return rc ? rc : slm_schedule_init(&t->schedule, &t->o, t->plan.steps, err);
@@ -160,6 +174,8 @@ static int take(slm_train *t, slm_err *err)
     bool make = slm_ranks_leader(t) && t->o.out && !slm_path_is_dir(t->o.out);
     int rc = make ? slm_dir_make(t->o.out, err) : 0;
     rc = slm_ranks_same(t, rc, err);
+    if (!rc && t->o.out && slm_ranks_leader(t))
+        slm_train_sweep(t);
     if (!rc && t->o.quantize_base) {
         struct slm_retype r = {.type = (enum slm_dtype)slm_dtype_of_name(t->o.quantize_base)};
         rc = slm_model_retype(t->m, &r, err);

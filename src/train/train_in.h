@@ -164,8 +164,9 @@ struct slm_train {
     uint8_t *rope_set; /* (streams of a batch at most) */
     float *weight;     /* (rows of a micro-batch) */
     bool bf16;
-    int most; /* tokens of a micro-batch */
+    int most, room; /* tokens of a micro-batch; what the arrays have room for */
     slm_train_plan plan;
+    char choice[256]; /* of the plan */
     /* where it stands: what the checkpoint keeps beside values and states */
     int64_t step, tokens, targets;
     double best; /* eval loss; above 1e300: none yet */
@@ -181,6 +182,9 @@ struct slm_train {
 int slm_feeder_open(struct slm_feeder *f, slm_train *t, const slm_tokens *data, bool eval,
                     slm_err *err);
 void slm_feeder_close(struct slm_feeder *f);
+
+/* loop.c: (re)opens the feeds by o.batch and o.accumulate */
+int slm_train_feed(slm_train *t, slm_err *err);
 
 /* step.c */
 int slm_train_build(slm_train *t, slm_err *err); /* programs, planned */
@@ -221,6 +225,8 @@ int slm_train_find(slm_train *t, bool *found, slm_err *err);
 int slm_train_load(slm_train *t, slm_err *err);
 int slm_train_save_best(slm_train *t, slm_err *err);
 int slm_train_load_best(slm_train *t, slm_err *err);
+/* Removes what was left half written by who was killed. */
+void slm_train_sweep(slm_train *t);
 /* finish.c: the model or adapter as others read it */
 int slm_train_finish(slm_train *t, slm_err *err);
 /* train_opts.c */

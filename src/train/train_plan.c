@@ -67,26 +67,42 @@ static int measure(slm_train *t, slm_err *err)
     return 0;
 }
 
+static void advise(char *s, size_t room, const char *what)
+{
+    size_t n = strlen(s);
+    snprintf(s + n, room - n, "%s%s", n ? ", " : "", what);
+}
+
+static const char *size(char b[24], uint64_t n)
+{
+    bool big = n >= (uint64_t)1 << 30;
+    snprintf(b, 24, "%.1f %s", (double)n / (big ? 0x1p30 : 0x1p20), big ? "GiB" : "MiB");
+    return b;
+}
+
 static int refuse(const slm_train *t, slm_err *err)
 {
     const slm_train_plan *p = &t->plan;
     char how[200] = "";
     if (t->o.batch > 1)
-        snprintf(how, sizeof how, "a smaller batch with more --accumulate");
-    else if (t->o.seq > 64)
-        snprintf(how, sizeof how, "a shorter --seq");
+        advise(how, sizeof how, "a smaller --batch with more --accumulate");
+    if (!t->o.stretch)
+        advise(how, sizeof how, "--stretch 1");
+    if (t->o.seq > 64)
+        advise(how, sizeof how, "a shorter --seq");
     if (!t->o.states_file)
-        snprintf(how + strlen(how), sizeof how - strlen(how), "%s--states-file FILE",
-                 *how ? ", " : "");
+        advise(how, sizeof how, "--states-file FILE");
     if (!t->o.adapter)
-        snprintf(how + strlen(how), sizeof how - strlen(how), "%s--lora", *how ? ", " : "");
+        advise(how, sizeof how, "--optimizer adamw8, --lora");
+    else if (!t->o.quantize_base)
+        advise(how, sizeof how, "--qlora");
+    char b[7][24];
     return slm_fail(err, SLM_E_LIMIT,
-                    "needs %.2f GiB, %.2f GiB are free: weights %.2f, mapped %.2f, gradients "
-                    "%.2f, states %.2f, activations %.2f; what helps: %s",
-                    (double)p->peak / 0x1p30, (double)p->available / 0x1p30,
-                    (double)p->weights / 0x1p30, (double)p->mapped / 0x1p30,
-                    (double)p->gradients / 0x1p30, (double)p->states / 0x1p30,
-                    (double)p->activations / 0x1p30, *how ? how : "a smaller model");
+                    "needs %s, %s are there: weights %s, mapped %s, gradients %s, states %s, "
+                    "activations %s; what helps: %s",
+                    size(b[0], p->peak), size(b[1], p->available), size(b[2], p->weights),
+                    size(b[3], p->mapped), size(b[4], p->gradients), size(b[5], p->states),
+                    size(b[6], p->activations), how);
 }
 
 /* ---- time ---- */
@@ -241,12 +257,95 @@ static void count_steps(slm_train *t)
     p->tokens = p->tokens_step * (p->steps - p->steps_done);
 }
 
+/* ---- making it fit ---- */
+
+static bool fits(const slm_train *t) { return t->plan.peak <= t->plan.available; }
+
+static int with_batch(slm_train *t, int batch, slm_err *err)
+{
+    t->o.accumulate = t->o.accumulate * t->o.batch / batch;
+    t->o.batch = batch;
+    int rc = slm_train_feed(t, err);
+    return rc ? rc : measure(t, err);
+}
+
+/* Smaller micro-batches, more of them, while they keep `least` tokens. */
+static int split(slm_train *t, int least, slm_err *err)
+{
+    int rc = 0;
+    for (int b = t->o.batch - 1; b > 0 && !rc && !fits(t) && b * t->o.seq >= least; b--)
+        if (t->o.batch * t->o.accumulate % b == 0)
+            rc = with_batch(t, b, err);
+    return rc;
+}
+
+/* The stretch that takes the least: all cost the same, one more forward. */
+static int stretch(slm_train *t, slm_err *err)
+{
+    uint64_t least = t->plan.peak;
+    int best = 0, rc = 0;
+    for (int s = 1; s <= t->m->hp.layers && !rc; s *= 2) {
+        t->o.stretch = s;
+        rc = measure(t, err);
+        if (!rc && t->plan.peak < least) {
+            least = t->plan.peak;
+            best = s;
+        }
+    }
+    t->o.stretch = best;
+    return rc ? rc : measure(t, err);
+}
+
+/* States in a file beside the checkpoint. */
+static int states_out(slm_train *t, slm_err *err)
+{
+    struct slm_buf b;
+    slm_buf_init(&b, t->rt, SLM_MEM_MODEL, 1 << 16);
+    t->o.states_file = slm_arena_strdup(&t->arena, slm_path_join(&b, t->o.out, "states.swap"));
+    slm_buf_release(&b);
+    return t->o.states_file ? measure(t, err) : slm_fail_mem(err, "plan", 64);
+}
+
+static int fit(slm_train *t, bool fixed, slm_err *err)
+{
+    int batch = t->o.batch;
+    bool free_stretch = t->o.stretch < 0, file = false;
+    t->o.stretch = free_stretch ? 0 : t->o.stretch;
+    int rc = measure(t, err);
+    if (!rc && !fixed && !fits(t))
+        rc = split(t, 1024, err);
+    if (!rc && !fixed && free_stretch && !fits(t))
+        rc = stretch(t, err);
+    if (!rc && !fixed && !fits(t))
+        rc = split(t, 1, err);
+    if (!rc && !fits(t) && !t->o.states_file && t->o.out) {
+        rc = states_out(t, err);
+        file = true;
+    }
+    if (rc)
+        return rc;
+    char s[3][80] = {"", "", ""};
+    if (t->o.batch != batch)
+        snprintf(s[0], sizeof s[0], "micro-batches of %d, %d a step; ", t->o.batch,
+                 t->o.accumulate);
+    if (free_stretch && t->o.stretch)
+        snprintf(s[1], sizeof s[1], "stretches of %d layers are computed again; ",
+                 t->o.stretch);
+    if (file)
+        snprintf(s[2], sizeof s[2], "optimiser states live in a file; ");
+    snprintf(t->choice, sizeof t->choice, "%s%s%s", s[0], s[1], s[2]);
+    if (*t->choice)
+        t->choice[strlen(t->choice) - 2] = 0;
+    return 0;
+}
+
 int slm_train_make_plan(slm_train *t, slm_err *err)
 {
     slm_train_plan *p = &t->plan;
+    uint64_t now = slm_memory_resident(), left = slm_memory_free();
+    p->available = t->o.memory ? t->o.memory : left > UINT64_MAX - now ? left : left + now;
     t->bf16 = strcmp(t->o.precision, "f32") != 0;
-    t->o.stretch = t->o.stretch < 0 ? 0 : t->o.stretch;
-    int rc = measure(t, err);
+    int rc = fit(t, t->step > 0, err);
     if (rc)
         return rc;
     count_steps(t);
@@ -257,12 +356,8 @@ int slm_train_make_plan(slm_train *t, slm_err *err)
     p->precision = t->bf16 ? "bf16" : "f32";
     p->optimizer = t->o.optimizer;
     p->states_mapped = t->o.states_file != NULL;
-    p->choice = "";
-    uint64_t now = slm_memory_resident(), left = slm_memory_free();
-    p->available = t->o.memory ? t->o.memory : left > UINT64_MAX - now ? left : left + now;
-    if (p->peak > p->available)
-        return refuse(t, err);
-    return predict(t, err);
+    p->choice = t->choice;
+    return fits(t) ? predict(t, err) : refuse(t, err);
 }
 
 void slm_train_plan_get(const slm_train *t, slm_train_plan *out) { *out = t->plan; }
