@@ -318,7 +318,7 @@ static int fit(slm_train *t, bool fixed, slm_err *err)
         rc = stretch(t, err);
     if (!rc && !fixed && !fits(t))
         rc = split(t, 1, err);
-    if (!rc && !fits(t) && !t->o.states_file && t->o.out) {
+    if (!rc && !fixed && !fits(t) && !t->o.states_file && t->o.out) {
         rc = states_out(t, err);
         file = true;
     }
@@ -345,7 +345,9 @@ int slm_train_make_plan(slm_train *t, slm_err *err)
     uint64_t now = slm_memory_resident(), left = slm_memory_free();
     p->available = t->o.memory ? t->o.memory : left > UINT64_MAX - now ? left : left + now;
     t->bf16 = strcmp(t->o.precision, "f32") != 0;
-    int rc = fit(t, t->step > 0, err);
+    /* ranks would have to choose alike, each with memory of its own */
+    bool alone = !t->o.ranks || t->o.ranks->n < 2;
+    int rc = fit(t, t->step > 0 || !alone, err);
     if (rc)
         return rc;
     count_steps(t);
