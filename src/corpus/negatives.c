@@ -88,8 +88,10 @@ static int add_label(struct negatives *g, uint32_t number, slm_err *err)
     int rc = slm_shelf_get(&g->shelf, number, &row, err);
     if (rc)
         return rc;
-    slm_offer_label(&g->offer, row.json, b);
+    bool found = slm_offer_label(&g->offer, row.json, b);
     slm_row_release(&row);
+    if (!found)
+        return slm_fail_mem(err, "a label", 1);
     struct slm_label *l = &g->labels.v[g->labels.n];
     *l = (struct slm_label){.name = slm_arena_strndup(&g->r->own->arena, b->s, b->n),
                             .n = b->n,

@@ -184,11 +184,11 @@ bool slm_offer_label(const struct slm_offer *f, slm_json *row, struct slm_buf *o
     const char *tool = f->o->label ? NULL : slm_json_str(called(row), &len);
     if (tool) {
         slm_buf_put(out, tool, len);
-        return len > 0;
+        return len > 0 && !out->failed;
     }
     if (!given(f->o->label, path) && !slm_offer_answer(f, row, path))
         return false;
-    if (!slm_field_text(out, row, path))
+    if (!slm_field_text(out, row, path) || out->failed)
         return false;
     while (out->n && (unsigned char)out->s[out->n - 1] <= ' ')
         out->s[--out->n] = 0;
