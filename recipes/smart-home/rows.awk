@@ -99,7 +99,7 @@ function draw(   t, n, i, types, services, type, name, slot, calls, more, k, key
     seen[phrase] = 1
     # values that change from row to row do not tell combinations apart
     side = hash(key) % every == 0 ? "held" : "train"
-    text = "{\"prompt\":\"" json(phrase) "\\n\",\"completion\":\"" json("[" calls "]") "\\n\"}"
+    text = "{\"prompt\":\"" json(phrase) "\\n\",\"completion\":\"" json("{\"calls\":[" calls "]}") "\\n\"}"
     return 1
 }
 END {

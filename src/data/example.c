@@ -406,14 +406,20 @@ static bool read_alpaca(struct example_job *j)
     return ok && slm_messages_check(j, list, 0);
 }
 
+static bool is_message(const slm_json *v)
+{
+    return slm_json_is(v, SLM_JSON_OBJECT) &&
+           (slm_json_find(v, "role") || slm_json_find(v, "from"));
+}
+
 /* A prompt or an answer: a text, or messages. Gives whether it was a text. */
 static bool part(struct example_job *j, slm_json *list, const char *field, const char *role,
                  bool *text)
 {
     const slm_json *v = slm_example_field(j, field);
     slm_json *messages = list_in(j, v);
-    *text = slm_json_str(v, NULL) &&
-            !(messages && slm_json_is(slm_json_at(messages, 0), SLM_JSON_OBJECT));
+    /* an answer may be JSON itself: only a list of messages is one */
+    *text = slm_json_str(v, NULL) && !(messages && is_message(slm_json_at(messages, 0)));
     bool ok = *text      ? say_field(j, list, role, field)
               : messages ? slm_messages_add(j, list, messages, field)
                          : slm_example_bad(j, SLM_LOSS_FIELDS,

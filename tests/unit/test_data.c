@@ -137,6 +137,9 @@ static void test_what_is_learnt(void **state)
     /* a token never is of two minds: "a" + "b" would merge over the border */
     check("{\"prompt\":\"the qu\",\"completion\":\"ick fox\"}\n", TOK "smollm.json", NULL,
           plain(), "the qu>>ick fox<|endoftext|><<\n");
+    /* an answer that is JSON is no list of messages */
+    check("{\"prompt\":\"Go:\\n\",\"completion\":\"[{\\\"call\\\":1}]\"}\n", TOK "smollm.json",
+          NULL, plain(), "Go:\n>>[{\"call\":1}]<|endoftext|><<\n");
 }
 
 static void test_formats(void **state)
