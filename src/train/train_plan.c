@@ -92,8 +92,10 @@ static int refuse(const slm_train *t, slm_err *err)
         advise(how, sizeof how, "a shorter --seq");
     if (!t->o.states_file)
         advise(how, sizeof how, "--states-file FILE");
+    if (!t->o.adapter && slm_optim_find("adamw8"))
+        advise(how, sizeof how, "--optimizer adamw8");
     if (!t->o.adapter)
-        advise(how, sizeof how, "--optimizer adamw8, --lora");
+        advise(how, sizeof how, "--lora");
     else if (!t->o.quantize_base)
         advise(how, sizeof how, "--qlora");
     char b[7][24];
