@@ -41,6 +41,8 @@ static void step(struct slm_hash *h, const uint8_t *p)
 void slm_hash_put(struct slm_hash *h, const void *data, size_t n)
 {
     const uint8_t *p = data;
+    if (!n)
+        return;
     h->total += n;
     if (h->n_part) {
         size_t take = 16 - h->n_part < n ? 16 - h->n_part : n;

@@ -68,13 +68,15 @@ struct chat {
     size_t first;    /* that answer; SIZE_MAX: prompt not rendered */
 };
 
+static bool ends_open(const struct slm_buf *b) { return b->n && b->s[b->n - 1] == '{'; }
+
 static void put_special(struct slm_buf *b, const slm_tokenizer *t, const char *key, int32_t id)
 {
     size_t n;
     const char *piece = id >= 0 ? slm_tokenizer_piece(t, id, &n) : NULL;
     if (!piece)
         return;
-    slm_buf_printf(b, "%s\"%s\":", b->s[b->n - 1] == '{' ? "" : ",", key);
+    slm_buf_printf(b, "%s\"%s\":", ends_open(b) ? "" : ",", key);
     slm_buf_put_json(b, piece, n);
 }
 
@@ -100,7 +102,7 @@ static void put_request(const struct chat *c, struct slm_buf *b, size_t n, bool 
         const char *key = slm_json_key(it, &len);
         if (!strcmp(key, "bos_token") || !strcmp(key, "eos_token"))
             continue;
-        slm_buf_puts(b, b->s[b->n - 1] == '{' ? "" : ",");
+        slm_buf_puts(b, ends_open(b) ? "" : ",");
         slm_buf_put_json(b, key, len);
         slm_buf_putc(b, ':');
         slm_json_put(b, slm_json_value(it));

@@ -356,6 +356,53 @@ static void test_reuse(void **state)
     slm_tokenizer_close(&tok);
 }
 
+/* Out of memory at any place is an error that says so, and leaves nothing behind. */
+static void test_torture(void **state)
+{
+    (void)state;
+    static const char rows[] =
+        TWO_TURNS CALL "{\"prompt\":\"a\",\"completion\":\"b\"}\n{\"text\":\"c\"}\nnonsense\n";
+    const char *const src =
+        "{% for m in messages %}{{ m.role }}:{{ m.content }}{% for c in m.tool_calls or [] %}"
+        "{{ c.function.name + c.function.arguments }}{% endfor %};{% endfor %}";
+    slm_err err = {0};
+    slm_tokenizer *tok;
+    slm_template *t;
+    char path[160], store[160];
+    const char *paths[1] = {path};
+    snprintf(path, sizeof path, "%s", in_folder("m.jsonl"));
+    snprintf(store, sizeof store, "%s", in_folder("m.store"));
+    write_file(path, rows, sizeof rows - 1);
+    assert_int_equal(slm_tokenizer_open(&tok, &rt, TOK "smollm.json", &err), 0);
+    assert_int_equal(slm_template_new(&t, &rt, src, strlen(src), "t", &err), 0);
+    slm_data_opts o = plain();
+    o.paths = paths;
+    o.n_paths = 1;
+    o.tokenizer = tok;
+    o.tmpl = t;
+    o.max_bad = 1;
+    o.seq = 64;
+    slm_data_report_release(rep);
+    size_t before = rt.heap.bytes;
+    int rc = SLM_E_NOMEM, n = 0;
+    while (rc && n < 20000) {
+        slm_data_report_release(rep);
+        n += n < 200 ? 1 : 7;
+        rt.heap.fail_in = n;
+        rc = slm_data_build(rep, &rt, &o, store, NULL, NULL, &err);
+        rt.heap.fail_in = 0;
+        if (rc && rc != SLM_E_NOMEM)
+            fail_msg("allocation %d: %s", n, err.msg);
+        slm_data_report_release(rep);
+        assert_true(rt.heap.bytes == before);
+        if (rc)
+            assert_false(slm_path_is_file(store));
+    }
+    assert_true(rc == 0 && n > 100);
+    slm_template_free(t);
+    slm_tokenizer_close(&tok);
+}
+
 static int open_all(void **state)
 {
     rep = calloc(1, sizeof *rep);
@@ -376,6 +423,6 @@ int main(void)
         cmocka_unit_test(test_formats),  cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_tools),    cmocka_unit_test(test_lost),
         cmocka_unit_test(test_refused),  cmocka_unit_test(test_too_long),
-        cmocka_unit_test(test_reuse)};
+        cmocka_unit_test(test_reuse),    cmocka_unit_test(test_torture)};
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
