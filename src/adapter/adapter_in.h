@@ -113,6 +113,8 @@ struct slm_claims {
     struct slm_claim **of;         /* (places) (experts or 1); NULL: none */
     struct slm_whole_claim *whole;
     int n_whole, whole_cap;
+    struct slm_packed *packed; /* experts in one tensor (packed.c) */
+    int n_packed;
     /* Rank and scale of a module by the file's words; rank 0: what the tensors say */
     int (*scale)(void *arg, const char *module, int *rank, float *scale, slm_err *err);
     void *arg;
@@ -126,6 +128,12 @@ int slm_claim_half(struct slm_claims *c, const struct slm_place *y, int expert,
 /* The model's weight of a tensor's name in Hugging Face's dialect; false: none. */
 int slm_claim_whole(struct slm_claims *c, const char *name, const struct slm_tensor_ref *t,
                     slm_err *err);
+/* PEFT's tensors for parameters of all experts (packed.c): notes one if it is such; plans
+ * parts; fills them. */
+int slm_packed_claim(struct slm_claims *c, const char *name, const struct slm_tensor_ref *t,
+                     bool *taken, slm_err *err);
+int slm_packed_plan(struct slm_claims *c, struct slm_lay *l, slm_err *err);
+int slm_packed_fill(struct slm_claims *c, slm_err *err);
 /* Checks shapes, lays the adapter out and fills it. */
 int slm_claims_fill(struct slm_claims *c, slm_err *err);
 

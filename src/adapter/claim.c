@@ -340,7 +340,7 @@ static int fill_all(struct slm_claims *c, slm_err *err)
     for (int i = 0; i < c->n_whole && !rc; i++)
         rc = fill_whole(&f, &c->whole[i], &c->a->whole[i]);
     slm_free(rt, f.buf);
-    return rc;
+    return rc ? rc : slm_packed_fill(c, err);
 }
 
 static int plan_whole(struct slm_claims *c, struct slm_whole_plan *out,
@@ -356,7 +356,7 @@ static int plan_whole(struct slm_claims *c, struct slm_whole_plan *out,
 int slm_claims_fill(struct slm_claims *c, slm_err *err)
 {
     struct slm_lay l = {0};
-    l.part = slm_arena_alloc_n(&c->arena, (size_t)c->places.n, sizeof *l.part);
+    l.part = slm_arena_alloc_n(&c->arena, 2 * (size_t)c->places.n, sizeof *l.part);
     l.whole = slm_arena_alloc_n(&c->arena, (size_t)c->n_whole, sizeof *l.whole);
     int rc = l.part && l.whole ? 0 : slm_fail_mem(err, "adapter", sizeof *l.part);
     for (int i = 0; i < c->places.n && !rc; i++)
@@ -364,6 +364,8 @@ int slm_claims_fill(struct slm_claims *c, slm_err *err)
             rc = plan_place(c, &c->places.place[i], &l.part[l.n_parts++], err);
     for (; l.n_whole < c->n_whole && !rc; l.n_whole++)
         rc = plan_whole(c, &l.whole[l.n_whole], &c->whole[l.n_whole], err);
+    if (!rc)
+        rc = slm_packed_plan(c, &l, err);
     if (!rc && !l.n_parts && !l.n_whole)
         rc = slm_fail(err, SLM_E_FORMAT, "%s: no tensor in it", c->path);
     if (!rc)

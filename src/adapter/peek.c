@@ -26,6 +26,7 @@ struct peeking {
     slm_adapter_peek *out;
     char seen[512]; /* last names of modules, each between commas */
     bool mlx;
+    int r; /* by the configuration; 0: not said */
 };
 
 static void add_module(struct peeking *p, const char *name, size_t n)
@@ -68,7 +69,12 @@ static void add_tensor(struct peeking *p, const struct slm_tensor_ref *t)
         if (!slm_str_ends(t->name, e->end))
             continue;
         p->out->dora |= e->dora;
-        if (!e->dora && t->n_dims >= 2)
+        const char *packed = strstr(t->name, ".mlp.experts."); /* A of all experts */
+        if (!e->dora && packed && p->r &&
+            (strstr(packed, ".experts.lora_A") || strstr(packed, ".base_layer.")))
+            add_pair(p, t->name, (size_t)(packed - t->name) + strlen(".mlp.experts"),
+                     (uint64_t)p->r);
+        else if (!e->dora && t->n_dims >= 2)
             add_pair(p, t->name, n - strlen(e->end), t->dim[t->n_dims - 2]);
         return;
     }
@@ -107,6 +113,7 @@ static int read_config(struct peeking *p, slm_runtime *rt, const char *path, slm
     copy(o->base, sizeof o->base, base, n);
     o->alpha = slm_json_num(slm_json_find(j, "lora_alpha"), NAN);
     o->scale = slm_json_num(slm_json_find(mlx, "scale"), NAN);
+    p->r = (int)slm_json_int(slm_json_find(j, "r"), 0);
     o->rslora = slm_json_bool(slm_json_find(j, "use_rslora"), false);
     slm_json_free(j);
     return 0;

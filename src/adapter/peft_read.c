@@ -58,6 +58,10 @@ static int claim(struct slm_claims *c, const struct slm_tensor_ref *t, slm_err *
     int expert;
     if (!strncmp(name, ROOT, root))
         name += root;
+    bool taken;
+    int rc = slm_packed_claim(c, name, t, &taken, err);
+    if (rc || taken)
+        return rc;
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
         const struct ending *e = &endings[i];
         if (!slm_str_ends(name, e->text))

@@ -192,9 +192,9 @@ static void check_golden(const char *name)
 static void test_golden(void **state)
 {
     static const char *const names[] = {
-        "llama-lora",           "llama-bias-biases", "gemma2-dora",
-        "llama-tied-embedding", "gemma2-saved",      "llama-tied-saved",
-        "phi3-pattern",         "llama-tied-half",   "mixtral-lora"};
+        "llama-lora",   "llama-bias-biases", "gemma2-dora",  "llama-tied-embedding",
+        "gemma2-saved", "llama-tied-saved",  "phi3-pattern", "llama-tied-half",
+        "mixtral-lora", "mixtral-experts"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         check_golden(names[i]);

@@ -26,6 +26,8 @@ KINDS = {
     "phi3-pattern": dict(r=2, lora_alpha=5, target_modules="all-linear", use_rslora=True, modules_to_save=["lm_head"],
                          rank_pattern={"qkv_proj": 3, "layers.1.mlp.down_proj": 1}, alpha_pattern={"mlp\\..*": 2}),
     "mixtral-lora": dict(r=2, lora_alpha=4, target_modules=["q_proj", "o_proj"]),
+    "mixtral-experts": dict(r=2, lora_alpha=4, target_modules=["v_proj"], rank_pattern={".*gate_up_proj": 1},
+                            target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]),
 }
 
 
