@@ -89,7 +89,11 @@ int slm_train_ranks_agree(const slm_train_ranks *r, int code, slm_err *err)
     if (who < 0)
         return 0;
     if (who == r->rank) {
-        snprintf(msg, sizeof msg, "rank %d: %.440s", who, err ? err->msg : "");
+        const char *why = err ? err->msg : "";
+        if (strncmp(why, "rank ", 5)) /* it may have been agreed on within already */
+            snprintf(msg, sizeof msg, "rank %d: %.440s", who, why);
+        else
+            snprintf(msg, sizeof msg, "%s", why);
         first[1] = code;
     }
     if (r->spread(r->arg, msg, sizeof msg, who) || r->wait(r->arg) ||
