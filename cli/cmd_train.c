@@ -263,6 +263,8 @@ static int train(struct slm_cli *c, struct slm_cli_train *a, slm_model *m, slm_e
     }
     slm_train_plan_get(t, &plan);
     slm_cli_train_plan(c, &plan);
+    if (a->ranks.n > 1)
+        slm_cli_say(c, "on %d ranks: tokens and memory are each one's share", a->ranks.n);
     if (a->dry_run && a->common.json)
         slm_cli_train_plan_json(&plan);
     if (!a->dry_run)
