@@ -161,10 +161,15 @@ static int read_place(slm_train *t, const slm_st *st, const char *path, slm_err 
         t->best = slm_json_num(slm_json_find(j, "best"), 2e300);
         t->best_step = slm_json_int(slm_json_find(j, "best_step"), 0);
         t->stale = (int)slm_json_int(slm_json_find(j, "stale"), 0);
-        /* the same parts in the same order, whatever memory there is today */
+        /* the same parts in the same order, whatever memory there is today; among other ranks
+         * than then as given, which makes as many rows */
         const slm_json *c = slm_json_find(j, "config");
-        t->o.batch = (int)slm_json_int(slm_json_find(c, "batch"), t->o.batch);
-        t->o.accumulate = (int)slm_json_int(slm_json_find(c, "accumulate"), t->o.accumulate);
+        int ranks = t->sharing.r ? t->sharing.r->n : 1;
+        if (slm_json_int(slm_json_find(c, "ranks"), 1) == ranks) {
+            t->o.batch = (int)slm_json_int(slm_json_find(c, "batch"), t->o.batch);
+            t->o.accumulate =
+                (int)slm_json_int(slm_json_find(c, "accumulate"), t->o.accumulate);
+        }
         t->o.stretch = (int)slm_json_int(slm_json_find(c, "stretch"), 0);
         if (t->o.batch < 1 || t->o.accumulate < 1 || t->o.stretch < 0)
             rc = slm_fail(err, SLM_E_FORMAT, "%s: its batch is none", path);
