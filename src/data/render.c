@@ -282,6 +282,11 @@ static int locate(struct chat *c, size_t i, struct learnt *out, slm_err *err)
         rc = opening(c, i, &own, &at, err);
         prompt = &own;
         ok = !rc && have && behind_opening(c, turn, prompt, at, i, &out->from);
+        if (!rc && !ok && have && own.len >= turn.from && own.len <= turn.to &&
+            begins(&c->text, 0, own.data, own.len)) {
+            out->from = own.len;
+            ok = true;
+        }
     }
     if (ok)
         out->to = turn.to;

@@ -97,6 +97,19 @@ static void test_families(void **state)
           "<|start_header_id|>assistant<|end_header_id|>\n\n>>One.<|eot_id|><<"
           "<|start_header_id|>user<|end_header_id|>\n\nAnd?<|eot_id|>"
           "<|start_header_id|>assistant<|end_header_id|>\n\n>>Two.<|eot_id|><<\n");
+    check(TWO_TURNS, TOK "phi3.json", "phi3", plain(),
+          "<|user|> Hello?<|end|><|assistant|>>>One.<|end|><<<|user|> "
+          "And?<|end|><|assistant|>>>Two."
+          "<|end|><<</s>\n");
+    static const char three[] =
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\","
+        "\"content\":"
+        "\"b\"},{\"role\":\"user\",\"content\":\"c\"},{\"role\":\"assistant\",\"content\":"
+        "\"d\"},"
+        "{\"role\":\"user\",\"content\":\"e\"},{\"role\":\"assistant\",\"content\":\"f\"}]}\n";
+    check(three, TOK "phi3.json", "phi3", plain(),
+          "<|user|> a<|end|><|assistant|>>>b<|end|><<<|user|> c<|end|><|assistant|>>>d<|end|><<"
+          "<|user|> e<|end|><|assistant|>>>f<|end|><<</s>\n");
     check(TWO_TURNS, TOK "llama2.model", "llama2", plain(),
           "<s>[INST] Hello? [/INST]>> One. </s><<<s>[INST] And? [/INST]>> Two. </s><<\n");
 }
@@ -137,6 +150,8 @@ static void test_what_is_learnt(void **state)
     /* a token never is of two minds: "a" + "b" would merge over the border */
     check("{\"prompt\":\"the qu\",\"completion\":\"ick fox\"}\n", TOK "smollm.json", NULL,
           plain(), "the qu>>ick fox<|endoftext|><<\n");
+    check("{\"prompt\":\"he\",\"completion\":\"llo there\"}\n", TOK "llama2.model", NULL,
+          plain(), "<s> he>>llo there</s><<\n");
     /* an answer that is JSON is no list of messages */
     check("{\"prompt\":\"Go:\\n\",\"completion\":\"[{\\\"call\\\":1}]\"}\n", TOK "smollm.json",
           NULL, plain(), "Go:\n>>[{\"call\":1}]<|endoftext|><<\n");
