@@ -109,8 +109,9 @@ static void say_clusters(const struct slm_cli *c, const slm_dedup_report *r)
 {
     char n[32], m[32];
     if (r->clusters)
-        slm_cli_say(c, "%s clusters of duplicates, the largest of %s rows",
-                    slm_cli_count(n, r->clusters), slm_cli_count(m, r->largest));
+        slm_cli_say(c, "%s cluster%s of duplicates, the largest of %s rows",
+                    slm_cli_count(n, r->clusters), r->clusters == 1 ? "" : "s",
+                    slm_cli_count(m, r->largest));
     for (int i = 0; i < r->n_shown; i++) {
         const slm_dedup_cluster *k = &r->cluster[i];
         slm_cli_say(c, "  %s rows, kept %s:%lld: %s", slm_cli_count(n, k->rows), k->kept.file,

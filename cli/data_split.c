@@ -140,8 +140,9 @@ static void say_report(const struct slm_cli *c, const struct args *a, const slm_
         slm_cli_say(c, "%s groups of more than one row by %s", slm_cli_count(n, r->groups),
                     a->group);
     if (r->near)
-        slm_cli_say(c, "%s clusters of near-duplicates (%s rows) kept on one side",
-                    slm_cli_count(n, r->near), slm_cli_count(m, r->near_rows));
+        slm_cli_say(c, "%s cluster%s of near-duplicates (%s rows) kept on one side",
+                    slm_cli_count(n, r->near), r->near == 1 ? "" : "s",
+                    slm_cli_count(m, r->near_rows));
     slm_cli_say(c, "%s units dealt out, the largest of %s rows; seed %llu",
                 slm_cli_count(n, r->units), slm_cli_count(m, r->largest),
                 (unsigned long long)a->seed);
