@@ -30,8 +30,10 @@ static int put_file(struct slm_sha256 *h, const char *path, const char *name, sl
     } else {
         size_t room = m.size - PIECE;
         slm_sha256_put(h, m.data, ENDS);
-        for (size_t i = 1; i <= PIECES; i++)
+        for (size_t i = 1; i <= PIECES; i++) {
             slm_sha256_put(h, m.data + room / (PIECES + 1) * i, PIECE);
+            slm_map_forget(m.data, m.size); /* else it counts as this process's memory */
+        }
         slm_sha256_put(h, m.data + m.size - ENDS, ENDS);
     }
     slm_map_close(&m);
