@@ -38,6 +38,9 @@ void slm_bench_json(FILE *f, const struct slm_bench_result *r, int n);
 void slm_bench_csv(FILE *f, const struct slm_bench_result *r, int n);
 void slm_bench_page(FILE *f, const struct slm_bench_result *r, int n, const char *cpu);
 
+/* bench_products.c: the matrix products of training, as a table or as JSON. */
+int slm_bench_show_products(struct slm_cli *c, bool json, slm_err *err);
+
 /* bench_peer.c: another engine's llama-bench on the same file, once: tokens a second; and the
  * joules that the processor's packages have used since some moment, NAN where not told. */
 int slm_bench_peer(const char *program, const char *file, const struct slm_bench_result *r,

@@ -11,7 +11,7 @@ struct args {
     struct slm_cli_model_args model;
     struct slm_cli_session_args session;
     const char *prompt, *gen, *depth, *streams, *shape, *type, *out, *compare, *html;
-    int repeat, machine, csv;
+    int repeat, machine, products, csv;
 };
 
 #define F(field) offsetof(struct args, field)
@@ -37,6 +37,8 @@ static const struct slm_cli_opt opts[] = {
     SLM_CLI_VALUE(OPT_TEXT, 0, "compare", F(compare), "PROGRAM",
                   "run this llama-bench after each of our runs, on the same file"),
     SLM_CLI_FLAG(0, "machine", F(machine), "measure the machine alone: bandwidth and peaks"),
+    SLM_CLI_FLAG(0, "products", F(products),
+                 "measure the matrix products of training, each beside the peak"),
     SLM_CLI_FLAG(0, "csv", F(csv), "print comma-separated values"),
     SLM_CLI_VALUE(OPT_FILE, 0, "html", F(html), "FILE", "write a page with charts, too"),
     SLM_CLI_GROUP(slm_cli_session_opts, F(session), "Context"),
@@ -433,6 +435,8 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
         code = slm_cli_runtime(c, err);
     if (code || a->machine)
         return code ? code : show_machine(c, a, err);
+    if (a->products)
+        return slm_bench_show_products(c, a->common.json, err);
     slm_cli_catch_interrupt();
     code = a->shape ? bench_shapes(&b, err) : bench_file(&b, err);
     if (!code && !a->out && a->common.json)
@@ -458,7 +462,8 @@ const struct slm_cli_command slm_cmd_bench = {
         "bandwidth or arithmetic sets here, probed before and after each run. Instead of a "
         "model, a shape: random weights with the dimensions of a public model, so that "
         "nothing need be there to measure with. LIST is one number or several with commas: "
-        "every combination is a test. With --machine only the ceilings.",
+        "every combination is a test. With --machine only the ceilings, with --products "
+        "the matrix products of training.",
     .examples = "slm bench model.gguf\n"
                 "slm bench --shape llama-3.2-1b --type q4_0,q4_K_M --depth 0,4096 --json\n"
                 "slm bench --shape llama-3.2-1b --streams 1,16\n"

@@ -35,6 +35,25 @@ enum slm_bench_op {
 };
 SLM_API double slm_bench_peak(slm_runtime *rt, int op);
 
+/* ---- the matrix products of training ---- */
+
+/* C (m, n) of operands that are k deep, as a training step computes them: forward, gradients of
+ * inputs, gradients of weights. */
+typedef struct slm_bench_product {
+    const char *what; /* "1B up, inputs": a constant */
+    const char *type; /* of the weights among the operands; the other one is float32 */
+    int m, n, k;
+    double f32_gflops, bf16_gflops; /* sums of float32; of operands rounded to bfloat16 */
+} slm_bench_product;
+
+/* How many there are, and the i-th one measured with all threads, the best of some runs: half a
+ * second. Seconds are those of the processors, so that what else a machine does takes no part.
+ * Errors: SLM_E_ARG (no such product), SLM_E_NOMEM. */
+SLM_API int slm_bench_products(void);
+SLM_API int slm_bench_product_run(slm_runtime *rt, int i, slm_bench_product *out, slm_err *err);
+/* The peaks by the same clock; bf16: the highest way to compute such products. */
+SLM_API void slm_bench_product_peaks(slm_runtime *rt, double *f32, double *bf16);
+
 /* ---- models of true shapes with random weights ---- */
 
 /* The i-th shape's name ("llama-3.2-1b"), NULL behind the last. */
