@@ -44,7 +44,7 @@ static int round_up(int n, int to) { return (n + to - 1) / to * to; }
 struct source {
     const struct slm_side *s;
     slm_to_f32_fn *to_f32;
-    int rows; /* of storage, when it lies across: elements of k */
+    int rows; /* of storage that count */
     bool round;
 };
 
@@ -66,10 +66,25 @@ static const float *values(const struct source *f, float *tmp, int r, int e, int
     return tmp + skip;
 }
 
+/* Rows lie in pages of their own, where the CPU sees no stream: those that will be asked for
+ * soon are told. */
+static void fetch_ahead(const struct source *f, const int at[3])
+{
+    int r = at[0] + (at[2] <= 128 ? 8 : 2), each = f->s->across ? 1 + PAIRS : 1;
+    size_t from = slm_row_bytes(f->s->type, f->s->first + (size_t)at[1]),
+           bytes = slm_row_bytes(f->s->type, (size_t)at[2]);
+    for (r *= each; each > 0 && r < f->rows; r++, each--) {
+        const uint8_t *p = storage_row(f->s, r) + from;
+        for (size_t b = 0; b < bytes; b += 64)
+            __builtin_prefetch(p + b, 0, 3);
+    }
+}
+
 #if PAIRS
 static const float *words(const struct source *f, struct room *m, float *out, const int at[3])
 {
     int r = at[0], e = at[1], n = at[2], count = f->s->across ? n : (n + 1) / 2;
+    fetch_ahead(f, at);
     if (f->s->across) {
         const float *even = values(f, m->values[0], 2 * r, e, n), *odd = m->zeros;
         if (2 * r + 1 < f->rows)
@@ -106,6 +121,7 @@ static void round_all(float *out, const float *in, int n)
 static const float *words(const struct source *f, struct room *m, float *out, const int at[3])
 {
     int n = at[2];
+    fetch_ahead(f, at);
     const float *v = values(f, f->round ? m->values[0] : out, at[0], at[1], n);
     if (f->round)
         round_all(out, v, n);
@@ -353,10 +369,11 @@ static void block_of_k(struct work *w)
 
 static void gemm(const struct slm_gemm *g, bool round)
 {
-    struct work w = {.g = g,
-                     .m = g->scratch,
-                     .a = {&g->a, slm_to_f32_here(g->a.type), g->k, round},
-                     .b = {&g->b, slm_to_f32_here(g->b.type), g->k, round}};
+    struct work w = {
+        .g = g,
+        .m = g->scratch,
+        .a = {&g->a, slm_to_f32_here(g->a.type), g->a.across ? g->k : g->m, round},
+        .b = {&g->b, slm_to_f32_here(g->b.type), g->b.across ? g->k : g->n, round}};
     int blocks = (g->n + NC - 1) / NC, wide = blocks ? (g->n + blocks - 1) / blocks : NC;
     wide = round_up(wide, g->b.across && slm_dtypes[g->b.type].block > NR ? 256 : NR);
     memset(w.m->zeros, 0, sizeof w.m->zeros);

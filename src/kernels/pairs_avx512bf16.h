@@ -20,13 +20,15 @@ static void pairs_along(float *out, const float *in, int n)
 /* Neighbours of two rows. */
 static void pairs_across(float *out, const float *even, const float *odd, int n)
 {
+    static const uint16_t order[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                       21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                       11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    const vi mix = vi_load(order);
     for (int i = 0; i < n; i += 16) {
         size_t left = (size_t)(n - i);
         vf a = left < 16 ? vf_loadn(even + i, left) : vf_load(even + i),
            b = left < 16 ? vf_loadn(odd + i, left) : vf_load(odd + i);
-        vi lo = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(a)),
-           hi = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(b));
-        vi both = vi_or(lo, vi_shl(hi, 16));
+        vi both = _mm512_permutexvar_epi16(mix, (vi)_mm512_cvtne2ps_pbh(b, a));
         if (left < 16)
             _mm512_mask_storeu_epi32(out + i, lanes_below(left), both);
         else
