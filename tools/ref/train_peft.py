@@ -4,7 +4,8 @@ r 16 on all linear layers, bfloat16, rows of 512 ids. The two take turns, so tha
 does meets both; each turn is a process of its own, whose peak memory the system counts.
 usage: train_peft.py path/to/slm [--shape 135m|360m] [--batch N] [--steps N] [--turns N] [--threads N]
        [--work DIR] [--full] [--quant TYPE]    (with torch, transformers and peft)
-Prints tokens a second (median of all steps but the first of each turn) and the peak of each."""
+Prints tokens a second (median of all steps but the first of each turn), the same by the time that
+processors worked (so that a busy machine does not count), and the peak of memory."""
 import argparse
 import json
 import os
@@ -61,7 +62,7 @@ def worker(a):
     opt = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
     ids = [int(w) for w in open(a.ids).read().split()]
     for step in range(a.steps):
-        t = time.monotonic()
+        t, c = time.monotonic(), time.process_time()
         at = step * a.batch * SEQ % len(ids)
         x = torch.tensor(ids[at:at + a.batch * SEQ]).view(a.batch, SEQ)
         with torch.autocast("cpu", torch.bfloat16):
@@ -70,7 +71,8 @@ def worker(a):
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         opt.step()
         opt.zero_grad(set_to_none=True)
-        print(json.dumps({"step": step + 1, "loss": loss.item(), "took": time.monotonic() - t}), flush=True)
+        print(json.dumps({"step": step + 1, "loss": loss.item(), "took": time.monotonic() - t,
+                          "cpu": time.process_time() - c}), flush=True)
 
 
 def run(cmd):
@@ -83,9 +85,9 @@ def run(cmd):
     return lines, use.ru_maxrss / 1024, use.ru_utime + use.ru_stime
 
 
-def slm_steps(a, out):
+def slm_steps(a, out, steps):
     cmd = [a.slm, "train", a.base, "--ids-file", a.ids, "--batch", str(a.batch), "--seq", str(SEQ), "--steps",
-           str(a.steps), "--lr", "1e-4", "--schedule", "constant", "--precision", "bf16", "--json", "-o", out, "-t",
+           str(steps), "--lr", "1e-4", "--schedule", "constant", "--precision", "bf16", "--json", "-o", out, "-t",
            str(a.threads)]
     if not a.full:
         cmd += ["--lora", "--lora-r", "16", "--lora-alpha", "32"]
@@ -98,7 +100,8 @@ def peft_steps(a):
     cmd = [sys.executable, os.path.abspath(__file__), a.slm, "--worker", "--model", a.model, "--ids", a.ids, "--batch",
            str(a.batch), "--steps", str(a.steps), "--threads", str(a.threads)] + (["--full"] if a.full else [])
     lines, rss, cpu = run(cmd)
-    return [json.loads(line)["took"] for _, line in lines][1:], rss, cpu
+    rows = [json.loads(line) for _, line in lines][1:]
+    return [r["took"] for r in rows], rss, min(r["cpu"] for r in rows)
 
 
 def main():
@@ -132,18 +135,22 @@ def main():
             subprocess.run([a.slm, "quantize", a.model, a.base, a.quant], check=True, stdout=sys.stderr)
     ours, theirs, our_rss, their_rss, our_cpu, their_cpu = [], [], 0, 0, [], []
     for turn in range(a.turns):
-        steps, rss, cpu = slm_steps(a, os.path.join(a.work, "out-%d" % turn))
+        out = os.path.join(a.work, "out-%d" % turn)
+        _, _, begin = slm_steps(a, out, 1)
+        steps, rss, cpu = slm_steps(a, out + "-more", a.steps)
         ours, our_rss = ours + steps, max(our_rss, rss)
-        our_cpu.append(cpu)
+        our_cpu.append((cpu - begin) / (a.steps - 1))
         steps, rss, cpu = peft_steps(a)
         theirs, their_rss = theirs + steps, max(their_rss, rss)
         their_cpu.append(cpu)
     tokens = a.batch * SEQ
-    mine, other = tokens / statistics.median(ours), tokens / statistics.median(theirs)
     print(f"{a.shape}, batch {a.batch} x {SEQ}, {'full' if a.full else 'LoRA r 16, all linear'}, threads {a.threads}")
-    print(f"slm   {mine:8.1f} tokens/s  best step {tokens / min(ours):8.1f}  peak {our_rss:7.0f} MiB  cpu {min(our_cpu):6.1f} s")
-    print(f"PEFT  {other:8.1f} tokens/s  best step {tokens / min(theirs):8.1f}  peak {their_rss:7.0f} MiB  cpu {min(their_cpu):6.1f} s")
-    print(f"ratio {mine / other:8.2f}           best step {min(theirs) / min(ours):8.2f}  peak {our_rss / their_rss:7.2f}")
+    print("            tokens/s   of the best step   a second of processors   peak MiB")
+    rates = []
+    for name, times, cpu, rss in (("slm", ours, our_cpu, our_rss), ("PEFT", theirs, their_cpu, their_rss)):
+        rates.append((tokens / statistics.median(times), tokens / min(times), tokens / min(cpu) * a.threads, rss))
+        print("%-8s %11.1f %18.1f %24.1f %10.0f" % (name, *rates[-1]))
+    print("ratio    %11.2f %18.2f %24.2f %10.2f" % tuple(x / y for x, y in zip(*rates)))
 
 
 if __name__ == "__main__":
