@@ -224,7 +224,10 @@ static void test_find(void **state)
     slm_run_list_release(&l);
     assert_int_equal(slm_runs_remove(q, first, &err), 0);
     assert_refused(slm_runs_remove(q, first, &err), &err, SLM_E_NOTFOUND, first, "remove");
-    assert_int_equal(slm_runs_files(q, first, &(slm_run_notes){0}, &err), 0);
+    slm_run_notes none;
+    assert_int_equal(slm_runs_files(q, first, &none, &err), 0);
+    assert_int_equal(none.n, 0);
+    slm_run_notes_release(&none);
     slm_runs_close(&q);
 }
 
