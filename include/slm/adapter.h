@@ -40,8 +40,9 @@ SLM_API int slm_adapter_peek_at(slm_runtime *rt, const char *path, slm_adapter_p
                                 slm_err *err);
 
 /* Times what the adapter says itself: 1 as opened, 0 leaves the addition out. May be set at any
- * time between two calls on a session that has it. With DoRA it scales the addition as PEFT's
- * set_scale does, and the lengths stay. */
+ * time between two calls on a session that has it; tokens that the session holds keep what they
+ * were computed with (slm_session_reset). With DoRA it scales the addition as PEFT's set_scale
+ * does, and the lengths stay. Errors: SLM_E_ARG (not finite; of a join: scale its parts). */
 SLM_API int slm_adapter_scale(slm_adapter *a, float scale, slm_err *err);
 
 /* One adapter of several: their additions are summed, each with its own scale. It borrows from
