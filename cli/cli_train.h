@@ -12,7 +12,7 @@ struct slm_cli_train {
     slm_adapter_opts lora;
     struct slm_cli_list data, eval, map, prompts;
     const char *ids_file, *init, *lora_init, *format, *train_on, *too_long, *separator;
-    const char *store;
+    const char *store, *loss, *pairs;
     const char *base; /* path of the model that it begins with, NULL: a new one */
     struct slm_cli_log_args log;
     slm_train_ranks ranks;

@@ -92,6 +92,24 @@ static const struct slm_cli_opt lora_opts[] = {
                   "go on with this adapter, with its ranks and scales"),
     SLM_CLI_END,
 };
+static const struct slm_cli_opt prefer_opts[] = {
+    SLM_CLI_CHOICE(0, "loss", F(loss), "tokens dpo ipo orpo simpo kto",
+                   "learn tokens, or from rows with a chosen and a rejected answer what is "
+                   "preferred (default: tokens)"),
+    SLM_CLI_VALUE(OPT_FILE, 0, "pairs", F(pairs), "FILE",
+                  "such rows as JSON, of ids or texts: as slm loss reads them"),
+    SLM_CLI_FLOAT(0, "beta", F(o.prefer.beta), "X", 1e-6, 1e6,
+                  "how far it may leave its reference (default: 0.1; simpo: 2)"),
+    SLM_CLI_FLOAT(0, "lambda", F(o.prefer.lambda), "X", 0, 1e6,
+                  "orpo: what the odds count beside the text (default: 0.1)"),
+    SLM_CLI_FLOAT(0, "gamma", F(o.prefer.gamma), "X", 0, 1e6,
+                  "simpo: the margin that is asked for (default: 0.5)"),
+    SLM_CLI_FLOAT(0, "desirable-weight", F(o.prefer.desirable), "X", 0, 1e6,
+                  "kto: what chosen answers count (default: 1)"),
+    SLM_CLI_FLOAT(0, "undesirable-weight", F(o.prefer.undesirable), "X", 0, 1e6,
+                  "kto: what rejected answers count (default: 1)"),
+    SLM_CLI_END,
+};
 static const struct slm_cli_opt init_opts[] = {
     SLM_CLI_VALUE(OPT_TEXT, 0, "init", F(init), "FAMILY",
                   "a new model of random weights instead of MODEL, of this family"),
@@ -157,6 +175,7 @@ static const struct slm_cli_opt opts[] = {
     SLM_CLI_GROUP(batch_opts, 0, "Batches"),
     SLM_CLI_GROUP(optim_opts, 0, "Optimiser"),
     SLM_CLI_GROUP(lora_opts, 0, "Adapter"),
+    SLM_CLI_GROUP(prefer_opts, 0, "Preferences"),
     SLM_CLI_GROUP(init_opts, 0, "New model"),
     SLM_CLI_GROUP(memory_opts, 0, "Plan"),
     SLM_CLI_GROUP(out_opts, 0, "Result"),
@@ -282,10 +301,17 @@ static int run(struct slm_cli *c, void *p, slm_err *err)
     a->o.steps = a->steps;
     a->o.epochs = (double)a->epochs;
     a->o.memory = (uint64_t)((double)a->memory * 0x1p30);
-    if (!a->ids_file == !a->data.n)
+    int sources = (a->ids_file != NULL) + (a->data.n > 0) + (a->pairs != NULL);
+    a->o.prefer.kind = a->loss && strcmp(a->loss, "tokens") ? a->loss : NULL;
+    if (sources != 1)
         return slm_cli_fail(err, SLM_E_ARG,
-                            a->data.n ? "--data and --ids-file: one of them"
-                                      : "--data FILE is missing (or --ids-file)");
+                            sources ? "--data, --ids-file, --pairs: one of them"
+                                    : "--data FILE is missing (or --ids-file, --pairs)");
+    if ((a->pairs && !a->o.prefer.kind) || (a->ids_file && a->o.prefer.kind))
+        return slm_cli_fail(err, SLM_E_ARG, "%s",
+                            a->pairs ? "--pairs goes with --loss dpo, ipo, orpo, simpo or kto"
+                                     : "ids have no preferences: --loss goes with --data or "
+                                       "--pairs");
     int code = slm_cli_ranks_open(c, &a->common, &a->ranks, err);
     if (code)
         return code;

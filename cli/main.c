@@ -10,7 +10,8 @@ extern const struct slm_cli_command slm_cmd_run, slm_cmd_complete, slm_cmd_show,
     slm_cmd_tokenize, slm_cmd_template, slm_cmd_convert, slm_cmd_logits, slm_cmd_perplexity,
     slm_cmd_advise, slm_cmd_bench, slm_cmd_gradients, slm_cmd_quantize, slm_cmd_imatrix,
     slm_cmd_version, slm_cmd_help, slm_cmd_completion, slm_cmd_man, slm_cmd_tokenizer,
-    slm_cmd_data, slm_cmd_train, slm_cmd_merge, slm_cmd_runs;
+    slm_cmd_data, slm_cmd_train, slm_cmd_merge, slm_cmd_runs,
+    slm_cmd_loss;
 
 /* clang-format off */
 const struct slm_cli_command *const slm_cli_commands[] = {
@@ -18,7 +19,7 @@ const struct slm_cli_command *const slm_cli_commands[] = {
     &slm_cmd_tokenizer, &slm_cmd_template, &slm_cmd_convert, &slm_cmd_quantize,
     &slm_cmd_imatrix, &slm_cmd_merge,
     &slm_cmd_logits,  &slm_cmd_perplexity, &slm_cmd_bench,    &slm_cmd_advise,
-    &slm_cmd_gradients, &slm_cmd_train, &slm_cmd_data, &slm_cmd_runs,
+    &slm_cmd_gradients, &slm_cmd_loss, &slm_cmd_train, &slm_cmd_data, &slm_cmd_runs,
     &slm_cmd_version, &slm_cmd_help,       &slm_cmd_completion, &slm_cmd_man, NULL,
 };
 /* clang-format on */

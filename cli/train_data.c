@@ -115,6 +115,13 @@ int slm_cli_train_data_open(struct slm_cli *c, struct slm_cli_train_data *d,
         code = slm_cli_read_ids(&d->ids, c->rt, a->ids_file, err);
         a->o.ids = d->ids.data;
         a->o.n_ids = d->ids.len;
+    } else if (a->pairs) {
+        slm_pairs *pairs = NULL;
+        code = slm_pairs_load(&pairs, m, a->pairs, err);
+        if (!code)
+            code = slm_pairs_tokens(&d->data, pairs, err);
+        slm_pairs_free(pairs);
+        a->o.data = d->data;
     } else {
         code = build(c, &d->data, a, &a->data, "data.tokens", m, err);
         a->o.data = d->data;

@@ -1,6 +1,7 @@
 /* What slm train says: the plan, and each event as talk, as JSON lines, and in a log. */
 #include "cli_train.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- the plan ---- */
@@ -78,6 +79,12 @@ static void put_event(const slm_train_event *e)
         slm_js_kreal(&j, "loss", e->loss);
         slm_js_kreal(&j, "grad_norm", e->grad_norm);
         slm_js_kreal(&j, "lr", e->lr);
+        if (!isnan(e->margin)) {
+            slm_js_kreal(&j, "rewards_chosen", e->chosen);
+            slm_js_kreal(&j, "rewards_rejected", e->rejected);
+            slm_js_kreal(&j, "accuracy", e->right);
+            slm_js_kreal(&j, "margin", e->margin);
+        }
     }
     if (e->kind == SLM_TRAIN_EVAL) {
         slm_js_kreal(&j, "eval_loss", e->loss);
@@ -108,6 +115,9 @@ static void talk(struct slm_cli_train_watch *w, const slm_train_event *e)
                     "%02ld left",
                     (long long)e->step, (long long)e->steps, e->loss, e->grad_norm, e->lr,
                     e->tokens_s, eta / 3600, eta / 60 % 60, eta % 60);
+        if (!isnan(e->margin))
+            slm_cli_say(w->c, "rewards: chosen %.4f, rejected %.4f, margin %.4f", e->chosen,
+                        e->rejected, e->margin);
         break;
     case SLM_TRAIN_EVAL:
         slm_cli_say(w->c, "step %lld: held-out loss %.4f%s", (long long)e->step, e->loss,

@@ -13,6 +13,7 @@
 #include "slm/session.h"
 #include "slm/compress.h"
 #include "slm/train.h"
+#include "slm/prefer.h"
 #include "slm/bench.h"
 #include "slm/eval.h"
 #include "slm/corpus.h"

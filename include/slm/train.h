@@ -17,6 +17,7 @@
 #include "slm/adapter.h"
 #include "slm/data.h"
 #include "slm/model.h"
+#include "slm/prefer.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -44,6 +45,10 @@ typedef struct slm_train_event {
     double lr, grad_norm;    /* STEP: norm before clipping */
     double tokens_s, seconds, eta; /* tokens a second of late; seconds so far; seconds left */
     int best_now;                  /* EVAL: this one is the lowest */
+    /* STEP, with a loss of preferences (else NAN): mean rewards, beta times log p (less the
+     * reference's) of chosen and of rejected answers; share of pairs whose chosen answer has
+     * more (NAN: no pairs), and by how much */
+    double chosen, rejected, right, margin;
     const char *path, *text;       /* NULL where not said above; the callee copies */
 } slm_train_event;
 /* Called by the thread that called slm_train_run, between steps. Non-zero: save and stop. */
@@ -99,6 +104,10 @@ typedef struct slm_train_opts {
     double epochs;  /* 0: 1 */
     uint64_t seed;
     slm_adapter *adapter; /* trained instead of the model; borrowed. NULL: all of the model */
+    slm_prefer_opts prefer; /* kind not NULL: this loss, of a store of pairs (kto: or of labels);
+                               beta and others as slm_prefer_opts_init leaves them are usual.
+                               Reference: the model without the adapter; without one the model
+                               as it came, whose log p are kept in `out` */
     const char *targets;  /* full training: only weights whose names hold one of these words,
                              separated by commas ("embed_tokens,norm"); NULL: all */
 

@@ -108,10 +108,11 @@ int slm_train_save_best(slm_train *t, slm_err *err) { return save(t, BEST, false
 static int compare(const slm_train *t, const char *path, const slm_json *then, slm_err *err)
 {
     static const char *const keys[] = {
-        "fingerprint", "data",      "seq",          "rows",         "pack",   "shuffle",
-        "seed",        "optimizer", "lr",           "beta1",        "beta2",  "eps",
-        "momentum",    "clip",      "weight_decay", "schedule",     "warmup", "min_lr",
-        "decay_share", "precision", "trained",      "quantize_base"};
+        "fingerprint", "data",      "seq",          "rows",          "pack",   "shuffle",
+        "seed",        "optimizer", "lr",           "beta1",         "beta2",  "eps",
+        "momentum",    "clip",      "weight_decay", "schedule",      "warmup", "min_lr",
+        "decay_share", "precision", "trained",      "quantize_base", "loss",   "beta",
+        "lambda",      "gamma",     "desirable",    "undesirable"};
     struct slm_buf b, x, y;
     slm_json *now = NULL;
     slm_buf_init(&b, t->rt, SLM_MEM_MODEL, 1 << 20);

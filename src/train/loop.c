@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "train/train_in.h"
+#include "train/prefer_run.h"
 
 /* ---- opening ---- */
 
@@ -65,6 +65,9 @@ static int prepare(slm_train *t, const slm_train_opts *o, slm_err *err)
         return rc;
     slm_optim_lay(&t->optim, slm_optim_find(t->o.optimizer), &t->params);
     t->fingerprint = slm_model_fingerprint(t->m);
+    rc = slm_prefer_run_open(t, err);
+    if (rc)
+        return rc;
     if (t->o.resume)
         rc = slm_train_find(t, &found, err);
     if (found && !rc)
@@ -97,6 +100,7 @@ void slm_train_close(slm_train **pt)
     if (!t)
         return;
     slm_train_unbuild(t);
+    slm_prefer_run_close(t);
     slm_optim_release(&t->optim, t->rt);
     slm_params_release(&t->params);
     slm_feeder_close(&t->feed);
@@ -122,6 +126,10 @@ static slm_train_event about(const slm_train *t, enum slm_train_kind kind)
         .best = t->best,
         .grad_norm = t->norm,
         .tokens_s = t->rate > 0 ? 1 / t->rate : 0,
+        .chosen = NAN,
+        .rejected = NAN,
+        .right = NAN,
+        .margin = NAN,
         .seconds = s,
         .eta = t->step > t->first
                    ? s * (double)(t->plan.steps - t->step) / (double)(t->step - t->first)
@@ -194,6 +202,8 @@ static int take(slm_train *t, slm_err *err)
         rc = slm_train_load(t, err);
     if (!rc)
         rc = slm_train_build(t, err);
+    if (!rc)
+        rc = slm_prefer_run_begin(t, err);
     return slm_ranks_agree(t, rc, err);
 }
 
@@ -240,6 +250,8 @@ static int one_step(slm_train *t, bool *stop, slm_err *err)
     t->rate = t->rate > 0 ? .9 * t->rate + .1 * took : took;
     slm_train_event e = about(t, SLM_TRAIN_STEP);
     e.lr = (double)lr;
+    if (t->prefer)
+        slm_prefer_run_tell(t, &e);
     *stop |= tell(t, &e);
     return 0;
 }

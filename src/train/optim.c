@@ -39,11 +39,11 @@ static struct adam adam_of(const struct slm_param *p, const struct slm_optim_ste
     };
 }
 
-static size_t two_moments(const struct slm_param *p) { return 2 * p->n * sizeof(float); }
+size_t slm_adamw_bytes(const struct slm_param *p) { return 2 * p->n * sizeof(float); }
 
 /* A last block that is not whole is worked on in a copy. */
-static void adamw(const struct slm_param *p, void *state, const struct slm_optim_step *s,
-                  size_t lo, size_t hi)
+void slm_adamw_update(const struct slm_param *p, void *state, const struct slm_optim_step *s,
+                      size_t lo, size_t hi)
 {
     struct adam c = adam_of(p, s);
     float *m = state, *v = m + p->n, t[4][BLOCK] = {{0}};
@@ -98,17 +98,23 @@ static void lion(const struct slm_param *p, void *state, const struct slm_optim_
 
 static size_t muon_state(const struct slm_param *p)
 {
-    return p->inner ? one_moment(p) : two_moments(p);
+    return p->inner ? one_moment(p) : slm_adamw_bytes(p);
 }
 
 /* clang-format off */
 const struct slm_optim_row slm_optims[] = {
     {.name = "adamw", .lr_full = 3e-4f, .lr_adapter = 2e-4f, .beta1 = .9f, .beta2 = .999f,
-     .eps = 1e-8f, .decay = .01f, .grain = BLOCK, .state_bytes = two_moments, .update = adamw},
+     .eps = 1e-8f, .decay = .01f, .grain = BLOCK, .state_bytes = slm_adamw_bytes,
+     .update = slm_adamw_update},
+    {.name = "adamw8", .lr_full = 3e-4f, .lr_adapter = 2e-4f, .beta1 = .9f, .beta2 = .999f,
+     .eps = 1e-8f, .decay = .01f, .grain = 256, .state_bytes = slm_adam8_bytes,
+     .update = slm_adam8_update, .table_bytes = slm_adam8_table_bytes,
+     .table_fill = slm_adam8_table_fill},
     {.name = "lion", .lr_full = 5e-5f, .lr_adapter = 4e-5f, .beta1 = .9f, .beta2 = .99f,
      .eps = 1e-8f, .decay = .1f, .grain = BLOCK, .state_bytes = one_moment, .update = lion},
     {.name = "muon", .lr_full = 1e-3f, .lr_adapter = 2e-4f, .beta1 = .9f, .beta2 = .95f,
-     .eps = 1e-8f, .decay = .1f, .grain = BLOCK, .state_bytes = muon_state, .update = adamw,
+     .eps = 1e-8f, .decay = .1f, .grain = BLOCK, .state_bytes = muon_state,
+     .update = slm_adamw_update,
      .whole_room = slm_muon_room, .whole = slm_muon_step},
 };
 /* clang-format on */
@@ -148,6 +154,12 @@ int slm_optim_take(struct slm_optim *o, slm_runtime *rt, const char *file, slm_e
     } else if (!(o->state = slm_pages_alloc(rt, SLM_MEM_MODEL, o->bytes))) {
         return slm_fail_mem(err, "optimiser states", o->bytes);
     }
+    size_t table = o->row->table_bytes ? o->row->table_bytes() : 0;
+    if (table) {
+        if (!(o->table = slm_alloc(rt, SLM_MEM_MODEL, table)))
+            return slm_fail_mem(err, "optimiser", table);
+        o->row->table_fill(o->table);
+    }
     if (o->room && !(o->scratch = slm_pages_alloc(rt, SLM_MEM_MODEL, o->room * sizeof(float))))
         return slm_fail_mem(err, "optimiser", o->room * sizeof(float));
     return 0;
@@ -160,6 +172,7 @@ void slm_optim_release(struct slm_optim *o, slm_runtime *rt)
     else
         slm_pages_free(rt, SLM_MEM_MODEL, o->state, o->bytes);
     slm_pages_free(rt, SLM_MEM_MODEL, o->scratch, o->room * sizeof(float));
+    slm_free(rt, o->table);
     memset(o, 0, sizeof *o);
 }
 
@@ -193,6 +206,8 @@ static void step(int ith, int nth, void *arg)
 void slm_optim_run(const struct slm_optim *o, struct slm_params *p,
                    const struct slm_optim_step *s)
 {
-    struct job j = {o, p, s};
+    struct slm_optim_step own = *s;
+    own.table = o->table;
+    struct job j = {o, p, &own};
     slm_pool_run(p->rt->pool, step, &j);
 }

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "train/train_in.h"
+#include "train/prefer_run.h"
 
 /* ---- programs ---- */
 
@@ -153,7 +153,7 @@ static int fail_backward(slm_train *t, slm_err *err)
 /* ---- a step ---- */
 
 /* Numbers of the same step, whatever ran before it. */
-static uint64_t dropout_seed(const slm_train *t, int64_t micro)
+uint64_t slm_train_dropout_seed(const slm_train *t, int64_t micro)
 {
     struct slm_rng r;
     const slm_train_ranks *s = t->sharing.r;
@@ -167,7 +167,7 @@ static int forward_back(slm_train *t, struct slm_batch *b, int64_t micro, int64_
 {
     struct slm_run run = run_of(t, b);
     run.weight = t->weight;
-    run.seed = dropout_seed(t, micro);
+    run.seed = slm_train_dropout_seed(t, micro);
     for (int i = 0; i < b->rows; i++)
         t->weight[i] = 1 / (float)all;
     slm_prog_run(t->prog, &run);
@@ -234,22 +234,31 @@ static int together(slm_train *t, int rc, double *tokens, slm_err *err)
     return rc;
 }
 
-int slm_train_step(slm_train *t, slm_err *err)
+/* The mean loss of tokens, of this rank's micro-batches. */
+static int tokens_step(slm_train *t, int64_t first, int64_t all, double *tokens, slm_err *err)
 {
-    int64_t first = t->step * t->o.accumulate, all;
-    int rc = count(t, first, &all, err);
-    if (rc)
-        return rc;
-    t->loss = 0;
-    slm_params_clear(&t->params);
-    double tokens = 0;
+    int rc = 0;
     for (int i = 0; i < t->o.accumulate && !rc; i++) {
         struct slm_batch b;
         rc = slm_feed_get(t->feed.feed, (uint64_t)(first + i), &b, err);
         if (!rc && b.targets)
             rc = forward_back(t, &b, first + i, all, err);
-        tokens += rc ? 0 : b.rows;
+        *tokens += rc ? 0 : b.rows;
     }
+    return rc;
+}
+
+int slm_train_step(slm_train *t, slm_err *err)
+{
+    int64_t first = t->step * t->o.accumulate, all;
+    double tokens = 0;
+    int rc = t->prefer ? slm_prefer_run_count(t, first, &all, err) : count(t, first, &all, err);
+    if (rc)
+        return rc;
+    t->loss = 0;
+    slm_params_clear(&t->params);
+    rc = t->prefer ? slm_prefer_run_step(t, first, &tokens, err)
+                   : tokens_step(t, first, all, &tokens, err);
     rc = together(t, rc, &tokens, err);
     if (rc)
         return rc;
@@ -268,6 +277,8 @@ int slm_train_step(slm_train *t, slm_err *err)
 
 int slm_train_eval(slm_train *t, double *loss, slm_err *err)
 {
+    if (t->prefer)
+        return slm_prefer_run_eval(t, loss, err);
     int64_t n = slm_feed_batches(t->eval.feed), targets = 0;
     double sum = 0;
     int rc = 0;

@@ -65,6 +65,7 @@ struct slm_optim_step {
     float scale;           /* of gradients: clipping */
     int64_t step;          /* from 1 */
     double power1, power2; /* beta1 and beta2 to the power of step */
+    const void *table;     /* the row's, filled */
 };
 /* A thread among those that work on one parameter, and their scratch. */
 struct slm_whole {
@@ -76,6 +77,9 @@ struct slm_optim_row {
     const char *name;
     float lr_full, lr_adapter, beta1, beta2, eps, decay; /* the usual */
     int grain;                                           /* elements that work is cut at */
+    /* Numbers that all steps read, made once. NULL: none. */
+    size_t (*table_bytes)(void);
+    void (*table_fill)(void *table);
     /* Bytes of state of a parameter, which begins as zeros. */
     size_t (*state_bytes)(const struct slm_param *p);
     /* Elements [lo, hi) of p (multiples of grain but for its end). NULL for parameters that
@@ -98,6 +102,7 @@ struct slm_optim {
     uint8_t *state;
     size_t bytes, room; /* of states; floats of scratch */
     float *scratch;
+    void *table; /* the row's */
 };
 /* Lays out the states; sets bytes and room, takes nothing. */
 void slm_optim_lay(struct slm_optim *o, const struct slm_optim_row *row, struct slm_params *p);
@@ -106,6 +111,16 @@ int slm_optim_take(struct slm_optim *o, slm_runtime *rt, const char *file, slm_e
 void slm_optim_release(struct slm_optim *o, slm_runtime *rt);
 void slm_optim_run(const struct slm_optim *o, struct slm_params *p,
                    const struct slm_optim_step *s);
+/* adamw, as others use it for what is not theirs. */
+size_t slm_adamw_bytes(const struct slm_param *p);
+void slm_adamw_update(const struct slm_param *p, void *state, const struct slm_optim_step *s,
+                      size_t lo, size_t hi);
+/* adam8.c: states of 8 bits. */
+size_t slm_adam8_table_bytes(void);
+void slm_adam8_table_fill(void *table);
+size_t slm_adam8_bytes(const struct slm_param *p);
+void slm_adam8_update(const struct slm_param *p, void *state, const struct slm_optim_step *s,
+                      size_t lo, size_t hi);
 /* muon.c: orthogonalises (rows, cols) by Newton-Schulz and steps. */
 size_t slm_muon_room(const struct slm_param *p);
 void slm_muon_step(const struct slm_param *p, void *state, const struct slm_optim_step *s,
@@ -145,6 +160,8 @@ struct slm_sharing {
 
 /* ---- the run ---- */
 
+struct slm_prefer_run; /* prefer_run.h */
+
 struct slm_train {
     slm_runtime *rt;
     slm_model *m;
@@ -163,6 +180,7 @@ struct slm_train {
     slm_prog *prog, *eval_prog;
     uint8_t *rope_set; /* (streams of a batch at most) */
     float *weight;     /* (rows of a micro-batch) */
+    struct slm_prefer_run *prefer; /* NULL: the mean loss of tokens */
     bool bf16;
     int most, room; /* tokens of a micro-batch; what the arrays have room for */
     slm_train_plan plan;
@@ -197,6 +215,8 @@ void slm_train_unbuild(slm_train *t);
 /* Forward and backward of the step's micro-batches, then the optimiser: sets loss and norm. */
 int slm_train_step(slm_train *t, slm_err *err);
 int slm_train_eval(slm_train *t, double *loss, slm_err *err);
+/* Of micro-batch `micro`, whatever ran before it. */
+uint64_t slm_train_dropout_seed(const slm_train *t, int64_t micro);
 
 /* ranks.c: each does nothing, or gives back rc, when the run is alone */
 static inline bool slm_ranks_leader(const slm_train *t)

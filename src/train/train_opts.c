@@ -20,6 +20,7 @@ void slm_train_opts_init(slm_train_opts *o)
     o->decay_share = .2f;
     o->precision = "auto";
     o->stretch = -1;
+    slm_prefer_opts_init(&o->prefer);
 }
 
 /* ---- checks ---- */
@@ -137,7 +138,9 @@ static int pack_of(slm_train *t, slm_err *err)
     slm_tokens_info i = {.kind = SLM_TOKENS_TEXT};
     if (t->o.data)
         slm_tokens_info_get(t->o.data, &i);
-    t->pack = i.kind == SLM_TOKENS_TEXT ? SLM_PACK_WRAPPED : SLM_PACK_BEST_FIT;
+    t->pack = i.kind == SLM_TOKENS_TEXT   ? SLM_PACK_WRAPPED
+              : i.kind == SLM_TOKENS_CHAT ? SLM_PACK_BEST_FIT
+                                          : SLM_PACK_NONE;
     bool found = !t->o.pack;
     for (int k = 0; k < 3 && !found; k++)
         if ((found = !strcmp(names[k], t->o.pack)))
@@ -246,6 +249,14 @@ void slm_train_config_put(const slm_train *t, struct slm_buf *b)
     slm_buf_printf(b, ",\"seed\":%llu", (unsigned long long)o->seed);
     put_str(b, "targets", o->targets);
     put_str(b, "quantize_base", o->quantize_base);
+    put_str(b, "loss", o->prefer.kind ? o->prefer.kind : "tokens");
+    if (o->prefer.kind) {
+        put_num(b, "beta", o->prefer.beta);
+        put_num(b, "lambda", o->prefer.lambda);
+        put_num(b, "gamma", o->prefer.gamma);
+        put_num(b, "desirable", o->prefer.desirable);
+        put_num(b, "undesirable", o->prefer.undesirable);
+    }
     put_str(b, "optimizer", o->optimizer);
     put_num(b, "lr", o->lr);
     put_num(b, "beta1", o->beta1);

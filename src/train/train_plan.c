@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "train/train_in.h"
+#include "train/prefer_run.h"
 
 #define OTHER ((uint64_t)4 << 20) /* stacks, tables, buffers of files */
 
@@ -60,7 +60,8 @@ static int measure(slm_train *t, slm_err *err)
     }
     p->gradients = slm_params_bytes(&t->params);
     p->states = t->optim.bytes;
-    p->other = slm_memory_resident() + OTHER + t->optim.room * sizeof(float);
+    p->other = slm_memory_resident() + OTHER + t->optim.room * sizeof(float) +
+               slm_prefer_run_bytes(t);
     p->peak = p->weights + p->mapped + p->gradients + p->activations + p->other +
               (t->o.states_file ? 0 : p->states);
     p->disk = 2 * (p->trained * sizeof(float) + p->states) + p->trained * sizeof(float);
