@@ -8,6 +8,7 @@
 
 struct args {
     struct slm_cli_common common;
+    const char *double_quant;
     const char *type, *imatrix, *output_type, *embedding_type, *size, *method, *calibration;
     float bpw;
     struct slm_cli_list keep;
@@ -40,6 +41,8 @@ static const struct slm_cli_opt opts[] = {
                   "rounding costs the model"),
     SLM_CLI_INT(0, "chunks", F(chunks), "N", 0, 1 << 30,
                 "only the first N chunks of 512 tokens of it; 0: all (default: 0)"),
+    SLM_CLI_CHOICE(0, "double-quant", F(double_quant), "on off",
+                   "nf4: the blocks' magnitudes are rounded to 8 bits too (default: on)"),
     SLM_CLI_FLAG(0, "pure", F(pure), "every matrix the type itself, no mix"),
     SLM_CLI_FLAG(0, "dry-run", F(dry),
                  "show types and sizes, write nothing (OUT may be left out)"),
@@ -232,10 +235,72 @@ static int write_plan(struct slm_cli *c, slm_quant *q, const char *out, slm_err 
     return code;
 }
 
+/* bitsandbytes' format is a folder's, and has no choices but one. */
+static int run_nf4(struct slm_cli *c, const struct args *a, const char *out, slm_err *err)
+{
+    const struct {
+        const char *name;
+        bool given;
+    } others[] = {{"imatrix", a->imatrix != NULL},
+                  {"target-size", a->size != NULL},
+                  {"target-bpw", a->bpw > 0},
+                  {"keep", a->keep.n > 0},
+                  {"output-type", a->output_type != NULL},
+                  {"embedding-type", a->embedding_type != NULL},
+                  {"method", a->method != NULL},
+                  {"calibration", a->calibration != NULL},
+                  {"chunks", a->chunks > 0},
+                  {"pure", a->pure != 0},
+                  {"no-imatrix", a->no_imatrix != 0},
+                  {"dry-run", a->dry != 0}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (others[i].given)
+            return slm_cli_fail(err, SLM_E_ARG, "--%s does not go with --type nf4",
+                                others[i].name);
+    size_t n = out ? strlen(out) : 0;
+    if (!out || (n >= 5 && !strcmp(out + n - 5, ".gguf")))
+        return slm_cli_fail(err, SLM_E_ARG,
+                            "nf4 is no type of GGUF's: name a folder to write, as bitsandbytes "
+                            "has it");
+    struct slm_cli_progress bar;
+    slm_convert_opts o;
+    slm_convert_opts_init(&o);
+    o.type = "nf4";
+    o.to_folder = 1;
+    o.double_quant = !a->double_quant || !strcmp(a->double_quant, "on");
+    o.progress = slm_cli_progress_step;
+    o.progress_arg = &bar;
+    int code = slm_cli_runtime(c, err);
+    slm_cli_catch_interrupt();
+    double t = slm_cli_seconds();
+    slm_cli_progress_start(&bar, c, "quantize", "B");
+    if (!code)
+        code = slm_model_convert(c->rt, c->words.v[0], out, &o, err);
+    slm_cli_progress_end(&bar);
+    if (code)
+        return code;
+    slm_cli_say(c, "%s written as nf4%s in %.2f s", out,
+                o.double_quant ? ", magnitudes in 8 bits" : "", slm_cli_seconds() - t);
+    if (a->common.json) {
+        struct slm_cli_json j = {.f = stdout};
+        slm_js_open(&j, '{');
+        slm_js_kstr(&j, "path", out);
+        slm_js_kstr(&j, "type", "nf4");
+        slm_js_key(&j, "double_quant");
+        slm_js_bool(&j, o.double_quant);
+        slm_js_close(&j, '}');
+    }
+    return 0;
+}
+
 static int run(struct slm_cli *c, void *p, slm_err *err)
 {
     const struct args *a = p;
     const char *out = c->words.n > 1 ? c->words.v[1] : NULL;
+    if (a->type && !strcmp(a->type, "nf4"))
+        return run_nf4(c, a, out, err);
+    if (a->double_quant)
+        return slm_cli_fail(err, SLM_E_ARG, "--double-quant goes with --type nf4");
     slm_quant *q = NULL;
     slm_quant_info info;
     bool second = a->method && !strcmp(a->method, "gptq");
@@ -287,7 +352,9 @@ const struct slm_cli_command slm_cmd_quantize = {
         "\n\n"
         "Types: F32 F16 BF16 Q8_0 Q6_K Q5_K_M Q5_K_S Q5_1 Q5_0 Q4_K_M Q4_K_S Q4_1 Q4_0 IQ4_NL "
         "IQ4_XS Q3_K_L Q3_K_M Q3_K_S IQ3_M IQ3_S IQ3_XS IQ3_XXS Q2_K Q2_K_S IQ2_M IQ2_S IQ2_XS "
-        "IQ2_XXS IQ1_M IQ1_S TQ2_0 TQ1_0 MXFP4 MXFP4_MOE Q2_0 Q1_0. Names with K and I are "
+        "IQ2_XXS IQ1_M IQ1_S TQ2_0 TQ1_0 MXFP4 MXFP4_MOE Q2_0 Q1_0; and nf4, which writes OUT "
+        "as "
+        "a Hugging Face folder that bitsandbytes loads. Names with K and I are "
         "mixes: matrices that matter more get more bits, as files of these names have them."
         "\n\n"
         "With --target-size or --target-bpw every tensor's error is measured in every type, "

@@ -227,6 +227,14 @@ static int check_type(struct slm_convert *c, slm_err *err)
 {
     slm_model *m = c->m;
     c->type = -1;
+    if (c->o->type && !strcmp(c->o->type, slm_dtypes[SLM_NF4].name)) {
+        c->nf4 = true;
+        return c->o->to_folder
+                   ? 0
+                   : slm_fail(
+                         err, SLM_E_UNSUPPORTED,
+                         "nf4 is no type of GGUF's: it is written as a Hugging Face folder");
+    }
     if (c->o->type) {
         c->type = slm_dtype_of_name(c->o->type);
         const struct slm_dtype_info *d = c->type >= 0 ? &slm_dtypes[c->type] : NULL;

@@ -5,10 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/convert.h"
+#include "model/convert_nf4.h"
 
 struct folder {
     struct slm_convert *c;
+    struct slm_nf4_out *nf4; /* NULL: no such matrices */
     struct slm_buf dir, path, text;
 };
 
@@ -265,6 +266,8 @@ static int make_config(struct folder *f, slm_err *err)
     put_id(b, "bos_token_id", tok ? slm_tokenizer_bos(tok) : -1);
     put_id(b, "eos_token_id", tok ? slm_tokenizer_eos(tok) : -1);
     put_id(b, "pad_token_id", tok ? slm_tok_named_id(tok, SLM_TOK_PAD) : -1);
+    if (f->nf4)
+        slm_nf4_out_config(f->nf4, b, dtype_name(f->c));
     slm_buf_printf(b, ",\n  \"torch_dtype\": \"%s\"\n}\n", dtype_name(f->c));
     return rc;
 }
@@ -345,6 +348,7 @@ static int save_tokenizer(struct folder *f, slm_err *err)
 
 struct piece {
     int weight, part;
+    int matrix, tensor; /* of nf4; matrix -1: plain */
 };
 
 static int sink(void *arg, const void *p, size_t n, slm_err *err)
@@ -361,14 +365,19 @@ static size_t declare(const struct folder *f, slm_st_out *w, struct piece *piece
         const struct slm_slot_row *row = m->row[i];
         bool heads = row->kind == SLM_SLOT_HEADS, vector = row->rows == SLM_DIM_1 || heads;
         uint64_t dim[2] = {(uint64_t)x->rows, (uint64_t)x->cols};
-        for (int p = 0; p < (heads ? x->rows : x->parts); p++, n++) {
+        for (int p = 0; p < (heads ? x->rows : x->parts); p++) {
             char name[192];
-            if (!w)
-                continue;
+            int q = f->nf4 ? slm_nf4_out_find(f->nf4, i, p) : -1;
+            int tensors = q < 0 ? 1 : slm_nf4_out_tensors(f->nf4);
             slm_slot_name_hf(name, row, "model.", "", m->row_layer[i], p);
-            slm_st_out_tensor(w, name, slm_convert_type(f->c, i, false), vector ? dim + 1 : dim,
-                              vector ? 1 : 2);
-            pieces[n] = (struct piece){i, p};
+            for (int k = 0; k < tensors && w; k++)
+                pieces[n + (size_t)k] = (struct piece){i, p, q, k};
+            if (w && q >= 0)
+                slm_nf4_out_declare(f->nf4, w, name, q);
+            else if (w)
+                slm_st_out_tensor(w, name, slm_convert_type(f->c, i, false),
+                                  vector ? dim + 1 : dim, vector ? 1 : 2);
+            n += (size_t)tensors;
         }
     }
     return n;
@@ -381,6 +390,10 @@ static int write_weights(struct folder *f, slm_st_out *w, const struct piece *pi
     int rc = slm_st_out_begin(w, err);
     for (int64_t next; !rc && (next = slm_st_out_next(w)) >= 0;) {
         const struct piece *p = &pieces[next];
+        if (p->matrix >= 0) {
+            rc = slm_nf4_out_write(f->nf4, w, p->matrix, p->tensor, err);
+            continue;
+        }
         bool heads = m->row[p->weight]->kind == SLM_SLOT_HEADS;
         struct slm_convert_part part = {.weight = p->weight,
                                         .part = heads ? 0 : p->part,
@@ -416,7 +429,9 @@ static int save_weights(struct folder *f, slm_err *err)
 
 static int write_folder(struct folder *f, slm_err *err)
 {
-    int rc = make_config(f, err);
+    int rc = f->c->nf4 ? slm_nf4_out_open(&f->nf4, f->c, f->c->o->double_quant, err) : 0;
+    if (!rc)
+        rc = make_config(f, err);
     if (!rc)
         rc = save_text(f, "config.json", err);
     if (!rc) {
@@ -466,6 +481,7 @@ int slm_convert_folder(struct slm_convert *c, const char *path, slm_err *err)
     int rc = slm_buf_check(&f.dir, path, err);
     if (!rc)
         rc = place(&f, path, err);
+    slm_nf4_out_close(&f.nf4);
     slm_buf_release(&f.text);
     slm_buf_release(&f.path);
     slm_buf_release(&f.dir);

@@ -267,8 +267,11 @@ static void test_wrong(void **state)
         {"x", "1", {Q ".nested_quant_map", EDIT_TYPE, 0, NULL}, SLM_E_FORMAT, "quant_map"},
         {"x", "1", {Q, EDIT_DROP, 0, NULL}, SLM_E_FORMAT, Q " is missing"},
         {"x", "1", {NULL, EDIT_NONE, 0, Q ".SCB"}, SLM_E_UNSUPPORTED, "int8"},
-        {"x", "1", {NULL, EDIT_NONE, 0, Q ".quant_state.bitsandbytes__fp4"},
-         SLM_E_UNSUPPORTED, "fp4"},
+        {"x",
+         "1",
+         {NULL, EDIT_NONE, 0, Q ".quant_state.bitsandbytes__fp4"},
+         SLM_E_UNSUPPORTED,
+         "fp4"},
     };
     slm_runtime *rt = runtime_new(NULL, 1);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -311,16 +314,99 @@ static void test_retype(void **state)
     }
 }
 
+/* ---- folders of ours ---- */
+
+static const char *write_folder(slm_runtime *rt, const char *name, bool nested)
+{
+    static char path[256];
+    slm_convert_opts o;
+    slm_err err = {0};
+    snprintf(path, sizeof path, "%s", scratch(name));
+    slm_convert_opts_init(&o);
+    o.type = "nf4";
+    o.to_folder = 1;
+    o.double_quant = nested;
+    if (slm_model_convert(rt, FOLDER "-plain", path, &o, &err))
+        fail_msg("%s", err.msg);
+    return path;
+}
+
+/* Every tensor that bitsandbytes wrote is there with the same bytes; but for the codes of
+ * magnitudes, which it takes from a table of finite resolution. */
+static void test_same_folder(void **state)
+{
+    (void)state;
+    slm_runtime *rt = runtime_new(NULL, 2);
+    slm_st *ours, *theirs;
+    slm_err err;
+    char path[300];
+    snprintf(path, sizeof path, "%s/model.safetensors", write_folder(rt, "double", true));
+    assert_int_equal(slm_st_open(&ours, rt, path, &err), 0);
+    assert_int_equal(slm_st_open(&theirs, rt, FOLDER "/model.safetensors", &err), 0);
+    assert_int_equal(slm_st_tensor_count(ours), slm_st_tensor_count(theirs));
+    for (size_t i = 0; i < slm_st_tensor_count(theirs); i++) {
+        const struct slm_tensor_ref *t = slm_st_tensor_at(theirs, i),
+                                    *u = slm_st_tensor_find(ours, t->name);
+        assert_true(u && u->type == t->type && u->n_dims == t->n_dims);
+        if (!strstr(t->name, "quant_state"))
+            assert_memory_equal(u->dim, t->dim, (size_t)t->n_dims * sizeof *t->dim);
+        size_t off = 0;
+        for (size_t k = 0; k < (size_t)t->bytes && k < (size_t)u->bytes; k++) {
+            int d = t->data[k] - u->data[k];
+            off += d != 0;
+            if (slm_str_ends(t->name, "weight.absmax") && (d < -1 || d > 1))
+                fail_msg("%s: code %zu is %d away", t->name, k, d);
+        }
+        if (strstr(t->name, "quant_state") || slm_str_ends(t->name, "nested_absmax"))
+            continue; /* the mean's last bit */
+        if (off > (slm_str_ends(t->name, "weight.absmax") ? 2u : 0u))
+            fail_msg("%s: %zu bytes differ", t->name, off);
+    }
+    slm_st_close(&ours);
+    slm_st_close(&theirs);
+    slm_runtime_close(&rt);
+}
+
+/* Without double quantisation what is read back is what rounding in memory gives. */
+static void test_plain_folder(void **state)
+{
+    (void)state;
+    slm_runtime *rt = runtime_new(NULL, 3);
+    slm_model *m = open_model(rt, write_folder(rt, "plain", false)),
+              *plain = open_model(rt, FOLDER "-plain");
+    struct slm_retype o = {.type = SLM_NF4};
+    slm_err err;
+    assert_int_equal(slm_model_retype(plain, &o, &err), 0);
+    for (int i = 0; i < m->n_weights; i++) {
+        const struct slm_weight *a = &plain->weight[i], *b = &m->weight[i];
+        if (a->type == SLM_NF4)
+            assert_memory_equal(a->part[0], b->part[0], (size_t)a->rows * a->stride);
+    }
+    slm_model_close(&plain);
+    slm_model_close(&m);
+    slm_convert_opts bad = {.type = "nf4"};
+    assert_int_equal(slm_model_convert(rt, FOLDER "-plain", scratch("x.gguf"), &bad, &err),
+                     SLM_E_UNSUPPORTED);
+    slm_runtime_close(&rt);
+}
+
+static int clean(void **state)
+{
+    static const char *const folders[] = {"nf4", "double", "plain"};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        slm_dir_remove(scratch(folders[i]));
+    return scratch_close(state);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_matrices),
-        cmocka_unit_test(test_dynamic),
-        cmocka_unit_test(test_folder),
-        cmocka_unit_test(test_wrong),
-        cmocka_unit_test(test_retype),
+        cmocka_unit_test(test_matrices),     cmocka_unit_test(test_dynamic),
+        cmocka_unit_test(test_folder),       cmocka_unit_test(test_wrong),
+        cmocka_unit_test(test_retype),       cmocka_unit_test(test_same_folder),
+        cmocka_unit_test(test_plain_folder),
     };
     if (argc > 1)
         data_path = argv[1];
-    return cmocka_run_group_tests(tests, scratch_open, scratch_close);
+    return cmocka_run_group_tests(tests, scratch_open, clean);
 }
