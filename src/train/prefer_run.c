@@ -319,10 +319,11 @@ int slm_prefer_run_step(slm_train *t, int64_t first, double *tokens, slm_err *er
         if (rc || !b.n_streams)
             continue;
         rc = forward(&p, &b, &run, err);
+        if (rc)
+            return rc;
         slm_ranks_watch(t, i == p.n - 1);
-        if (!rc)
-            backward(&p, &b, &run);
-        *tokens += rc ? 0 : b.rows;
+        backward(&p, &b, &run);
+        *tokens += b.rows;
     }
     return rc;
 }
