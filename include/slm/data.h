@@ -117,8 +117,8 @@ typedef struct slm_tokens_info {
 } slm_tokens_info;
 SLM_API void slm_tokens_info_get(const slm_tokens *t, slm_tokens_info *out);
 /* A store in memory of n documents (pairs: 2i chosen, 2i + 1 rejected), copied; of `like` kind
- * and vocab count. Errors: SLM_E_ARG (none, an odd number of a pair's, a document with no target
- * or an id outside 0 .. vocab - 1: by its number), SLM_E_NOMEM. */
+ * and vocab count. Errors: SLM_E_ARG (none, an odd number of pairs' documents, one with no
+ * target or an id outside 0 .. vocab - 1: by its number), SLM_E_NOMEM. */
 SLM_API int slm_tokens_from_docs(slm_tokens **out, slm_runtime *rt, const struct slm_doc *docs,
                                  int64_t n, const slm_tokens_info *like, slm_err *err);
 

@@ -78,8 +78,8 @@ typedef struct slm_convert_opts {
     const char *
         type; /* element type of matrices ("f32", "f16", "bf16", "q8_0" ...); NULL: as stored */
     int to_folder;         /* write a Hugging Face folder, not a GGUF file */
-    /* type "nf4" (folders only: bitsandbytes' 4-bit format): 1: magnitudes are rounded to 8 bits
-     * too ("double quantisation"), 0: not */
+    /* type "nf4" (folders only: bitsandbytes' 4-bit format): 1: magnitudes are rounded to 8
+     * bits too ("double quantisation"), 0: not */
     int double_quant;
     const char *tokenizer; /* path of another tokenizer to embed, NULL: the model's */
     slm_progress_fn *progress;

@@ -104,10 +104,10 @@ typedef struct slm_train_opts {
     double epochs;  /* 0: 1 */
     uint64_t seed;
     slm_adapter *adapter; /* trained instead of the model; borrowed. NULL: all of the model */
-    slm_prefer_opts prefer; /* kind not NULL: this loss, of a store of pairs (kto: or of labels);
-                               beta and others as slm_prefer_opts_init leaves them are usual.
-                               Reference: the model without the adapter; without one the model
-                               as it came, whose log p are kept in `out` */
+    /* kind not NULL: this loss, of a store of pairs (kto: or of labels). Its reference: the
+     * model without the adapter; without one the model as it came, whose log p are kept in
+     * `out` */
+    slm_prefer_opts prefer;
     const char *targets;  /* full training: only weights whose names hold one of these words,
                              separated by commas ("embed_tokens,norm"); NULL: all */
 

@@ -18,7 +18,7 @@ struct slm_convert {
     enum slm_slot q_slot; /* ... in these weights */
     bool over;    /* a folder that is there gets the files, and keeps its others */
     int type;             /* of matrices, -1: as stored */
-    bool nf4;             /* the layers' matrices as bitsandbytes has them, the rest as stored */
+    bool nf4; /* the layers' matrices as bitsandbytes has them, the rest as stored */
     uint64_t done, total; /* bytes written, and in all */
     uint8_t *block;       /* a block of converted rows */
     size_t block_bytes;
