@@ -51,7 +51,7 @@ int slm_prefer_run_open(slm_train *t, slm_err *err)
         rc = check_data(t, &t->feed, err);
     if (!rc && t->eval.feed)
         rc = check_data(t, &t->eval, err);
-    return rc ? rc : take_room(t, err);
+    return rc;
 }
 
 void slm_prefer_run_close(slm_train *t)
@@ -158,13 +158,14 @@ static int load(const slm_train *t, const char *path, slm_err *err)
 int slm_prefer_run_begin(slm_train *t, slm_err *err)
 {
     struct slm_prefer_run *u = t->prefer;
-    if (!u || !u->loss.kind->refers || t->o.adapter || u->refs.doc)
-        return 0;
+    int rc = u && !u->a ? take_room(t, err) : 0; /* a batch is as large as the plan chose */
+    if (rc || !u || !u->loss.kind->refers || t->o.adapter || u->refs.doc)
+        return rc;
     struct slm_buf path;
     slm_buf_init(&path, t->rt, SLM_MEM_MODEL, 1 << 16);
     if (t->o.out)
         slm_path_join(&path, t->o.out, "reference.bin");
-    int rc = slm_buf_check(&path, "reference.bin", err);
+    rc = slm_buf_check(&path, "reference.bin", err);
     if (!rc)
         rc = take(t, false, &u->refs, err);
     if (!rc)

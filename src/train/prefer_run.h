@@ -33,14 +33,14 @@ struct slm_prefer_run {
     int n_tail; /* the answer before */
 };
 
-/* Takes o.prefer over where it has a kind: checks the data, takes room. t->prefer stays NULL
+/* Takes o.prefer over where it has a kind, and checks the data. t->prefer stays NULL
  * else. */
 int slm_prefer_run_open(slm_train *t, slm_err *err);
 void slm_prefer_run_close(slm_train *t);
 uint64_t slm_prefer_run_bytes(const slm_train *t);
-/* Behind slm_train_build, before the first step: where all of the model learns, its reference's
- * numbers are computed from its values now, or read from the file in o.out where the run goes
- * on.
+/* Behind slm_train_build, before the first step: takes room; where all of the model learns, its
+ * reference's numbers are computed from its values now, or read from the file in o.out where
+ * the run goes on.
  */
 int slm_prefer_run_begin(slm_train *t, slm_err *err);
 /* What the step of micro-batches from `first` on has, and its distance, over all ranks: fails
