@@ -151,6 +151,14 @@ static int pack_of(slm_train *t, slm_err *err)
     return 0;
 }
 
+/* Does the CPU multiply bfloat16 itself? Else float32 is as fast and more exact. */
+static bool has_bf16(const slm_runtime *rt)
+{
+    const struct slm_cpu *c = &rt->cpu;
+    return (c->has >> SLM_CPU_AVX512BF16 & 1 && c->top >= SLM_CPU_AVX512BF16) ||
+           (c->has >> SLM_CPU_AMX & 1 && c->top >= SLM_CPU_AMX);
+}
+
 int slm_train_opts_take(slm_train *t, const slm_train_opts *o, slm_err *err)
 {
     t->o = *o;
@@ -160,6 +168,8 @@ int slm_train_opts_take(slm_train *t, const slm_train_opts *o, slm_err *err)
     if (rc)
         return rc;
     fill(&t->o);
+    t->bf16 = strcmp(o->precision, "auto") ? !strcmp(o->precision, "bf16") : has_bf16(t->rt);
+    t->o.precision = t->bf16 ? "bf16" : "f32"; /* the checkpoint keeps what was chosen */
     if (!t->o.seq)
         t->o.seq = t->m->hp.context < 2048 ? t->m->hp.context : 2048;
     if (!t->o.batch)

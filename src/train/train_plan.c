@@ -347,7 +347,6 @@ int slm_train_make_plan(slm_train *t, slm_err *err)
     slm_train_plan *p = &t->plan;
     uint64_t now = slm_memory_resident(), left = slm_memory_free();
     p->available = t->o.memory ? t->o.memory : left > UINT64_MAX - now ? left : left + now;
-    t->bf16 = strcmp(t->o.precision, "f32") != 0;
     /* ranks would have to choose alike, each with memory of its own */
     bool alone = !t->o.ranks || t->o.ranks->n < 2;
     int rc = fit(t, t->step > 0 || !alone, err);
@@ -358,7 +357,7 @@ int slm_train_make_plan(slm_train *t, slm_err *err)
     p->accumulate = t->o.accumulate;
     p->seq = t->o.seq;
     p->stretch = t->o.stretch;
-    p->precision = t->bf16 ? "bf16" : "f32";
+    p->precision = t->o.precision;
     p->optimizer = t->o.optimizer;
     p->states_mapped = t->o.states_file != NULL;
     p->choice = t->choice;
