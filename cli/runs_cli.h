@@ -46,7 +46,7 @@ struct slm_page_line {
  */
 void slm_page_chart(FILE *f, const char *title, const struct slm_page_line *l, int n);
 
-/* ---- report.c ---- */
+/* ---- curves.c ---- */
 /* A page of runs: what they were, what differs, their curves, samples and files. */
 int slm_report(const char *path, const struct slm_cli_story *t, int n, slm_err *err);
 
