@@ -206,6 +206,17 @@ static int open_model(struct slm_cli *c, struct slm_cli_train *a, slm_model **m,
     return code ? code : slm_model_new(m, c->rt, s, err);
 }
 
+/* What a new adapter has where nothing is said. */
+static void default_ranks(struct slm_cli_train *a)
+{
+    slm_adapter_opts usual;
+    slm_adapter_opts_init(&usual);
+    if (!a->lora.r)
+        a->lora.r = usual.r;
+    if (a->lora.alpha <= 0)
+        a->lora.alpha = usual.alpha;
+}
+
 static int open_adapter(struct slm_cli *c, struct slm_cli_train *a, const slm_model *m,
                         slm_err *err)
 {
@@ -214,6 +225,8 @@ static int open_adapter(struct slm_cli *c, struct slm_cli_train *a, const slm_mo
     if (a->use_qlora && !a->o.quantize_base)
         a->o.quantize_base = "nf4";
     a->use_lora |= a->use_qlora;
+    int r = a->lora.r;
+    default_ranks(a);
     if (a->lora_init) {
         code = slm_adapter_open(&a->o.adapter, m, a->lora_init, err);
     } else if (a->use_lora) {
@@ -225,6 +238,9 @@ static int open_adapter(struct slm_cli *c, struct slm_cli_train *a, const slm_mo
     if (code || !a->o.adapter)
         return code;
     slm_adapter_info_get(a->o.adapter, &i);
+    if (a->lora_init && r && (r < i.r_least || r > i.r_most))
+        return slm_cli_fail(err, SLM_E_ARG, "--lora-r %d, but the adapter %s has rank %d", r,
+                            a->lora_init, i.r_most);
     if (i.dora && a->o.quantize_base)
         return slm_cli_fail(err, SLM_E_UNSUPPORTED,
                             "--dora takes the lengths of the rows as they are: round the model "
@@ -341,6 +357,8 @@ static void defaults(void *p)
     slm_train_opts_init(&a->o);
     slm_model_shape_init(&a->shape);
     slm_adapter_opts_init(&a->lora);
+    a->lora.r = 0; /* not given */
+    a->lora.alpha = 0;
     a->sample_tokens = 60;
     a->max_bad = -1;
 }

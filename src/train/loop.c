@@ -264,7 +264,7 @@ static bool due(const slm_train *t, int every)
 static int steps(slm_train *t, bool *stop, slm_err *err)
 {
     int rc = 0;
-    bool enough = false;
+    bool enough = t->o.patience && t->stale >= t->o.patience; /* it had stopped by itself */
     while (!rc && !*stop && !enough && t->step < t->plan.steps) {
         rc = one_step(t, stop, err);
         *stop = !rc && slm_ranks_any(t, *stop);

@@ -76,7 +76,7 @@ def worker(a):
 
 
 def run(cmd):
-    """Lines of stdout, and the peak of resident memory in MiB."""
+    """Lines of stdout, the peak of resident memory in MiB, seconds of processors."""
     p = subprocess.Popen(cmd, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     lines = [(time.monotonic(), line) for line in p.stdout]
     _, status, use = os.wait4(p.pid, 0)
@@ -116,16 +116,21 @@ def main():
     p.add_argument("--full", action="store_true", help="all weights instead of an adapter")
     p.add_argument("--quant", help="slm's base in this type (QLoRA), PEFT's stays bfloat16")
     p.add_argument("--worker", action="store_true")
+    p.add_argument("--make", action="store_true")
     p.add_argument("--model")
     p.add_argument("--ids")
     a = p.parse_args()
     if a.worker:
         return worker(a)
+    if a.make:
+        return make(a.model, a.shape)
     os.makedirs(a.work, exist_ok=True)
     a.model = os.path.join(a.work, a.shape)
     a.ids = os.path.join(a.work, f"ids-{a.shape}.txt")
     if not os.path.exists(os.path.join(a.model, "model.safetensors")):
-        make(a.model, a.shape)
+        # a process of its own: what is forked from a large one counts that one's memory as its peak
+        subprocess.run([sys.executable, os.path.abspath(__file__), a.slm, "--make", "--model", a.model, "--shape",
+                        a.shape], check=True, stdout=sys.stderr)
     if not os.path.exists(a.ids):
         ids_of(a.ids, 64, SHAPES[a.shape]["vocab_size"])
     a.base = a.model
