@@ -14,7 +14,8 @@ struct header {
     float alpha;
 };
 
-/* llama.cpp's rule: without alpha the user's scale alone counts. A rank of 0: as the tensors
+/* llama.cpp's rule: with an alpha of 0 the user's scale alone counts; a file without any does not
+ * say how strong it is, and is refused. A rank of 0: as the tensors
  * say; the scale is corrected when it is known. */
 static int scale_of(void *arg, const char *module, int *rank, float *scale, slm_err *err)
 {
@@ -61,7 +62,7 @@ static int check_header(struct header *h, const slm_adapter *a, slm_err *err)
         rc = slm_fail(err, SLM_E_UNSUPPORTED, "%s: adapter.alora.invocation_tokens",
                       slm_gguf_path(h->g));
     if (!rc)
-        rc = slm_gguf_float(h->g, "adapter.lora.alpha", SLM_GGUF_OPTIONAL, &h->alpha, err);
+        rc = slm_gguf_float(h->g, "adapter.lora.alpha", SLM_GGUF_REQUIRED, &h->alpha, err);
     return rc;
 }
 
