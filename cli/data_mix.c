@@ -67,7 +67,7 @@ static int parse_total(const char *text, const char *name, int unit, slm_mix_opt
         return slm_cli_fail(err, SLM_E_ARG, "--%s: one total is enough", name);
     double v = strtod(text, &end);
     double scale = *end == 'k' ? 1e3 : *end == 'M' ? 1e6 : *end == 'G' ? 1e9 : 0;
-    if (end == text || (*end && (!scale || end[1])) || !(v > 0) || v > 1e15)
+    if (end == text || (*end && (scale == 0 || end[1])) || !(v > 0) || v > 1e15)
         return slm_cli_fail(err, SLM_E_ARG, "--%s: '%.40s' is no number above 0", name, text);
     o->total = v * (*end ? scale : 1);
     o->unit = unit;

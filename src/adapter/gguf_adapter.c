@@ -14,9 +14,9 @@ struct header {
     float alpha;
 };
 
-/* llama.cpp's rule: with an alpha of 0 the user's scale alone counts; a file without any does not
- * say how strong it is, and is refused. A rank of 0: as the tensors
- * say; the scale is corrected when it is known. */
+/* llama.cpp's rule: with an alpha of 0 the user's scale alone counts; a file without any does
+ * not say how strong it is, and is refused. A rank of 0: as the tensors say; the scale is
+ * corrected when it is known. */
 static int scale_of(void *arg, const char *module, int *rank, float *scale, slm_err *err)
 {
     (void)module;

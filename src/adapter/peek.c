@@ -111,8 +111,8 @@ static int read_config(struct peeking *p, slm_runtime *rt, const char *path, slm
     const char *base =
         slm_json_str(slm_json_find(j, p->mlx ? "model" : "base_model_name_or_path"), &n);
     copy(o->base, sizeof o->base, base, n);
-    o->alpha = slm_json_num(slm_json_find(j, "lora_alpha"), NAN);
-    o->scale = slm_json_num(slm_json_find(mlx, "scale"), NAN);
+    o->alpha = slm_json_num(slm_json_find(j, "lora_alpha"), (double)NAN);
+    o->scale = slm_json_num(slm_json_find(mlx, "scale"), (double)NAN);
     p->r = (int)slm_json_int(slm_json_find(j, "r"), 0);
     o->rslora = slm_json_bool(slm_json_find(j, "use_rslora"), false);
     slm_json_free(j);
@@ -168,7 +168,7 @@ static int peek_file(struct peeking *p, slm_runtime *rt, const char *path, slm_e
 int slm_adapter_peek_at(slm_runtime *rt, const char *path, slm_adapter_peek *out, slm_err *err)
 {
     struct peeking p = {.out = out};
-    *out = (slm_adapter_peek){.alpha = NAN, .scale = NAN};
+    *out = (slm_adapter_peek){.alpha = (double)NAN, .scale = (double)NAN};
     int rc =
         slm_path_is_dir(path) ? peek_folder(&p, rt, path, err) : peek_file(&p, rt, path, err);
     put_modules(&p);

@@ -136,7 +136,7 @@ static int read_patterns(struct slm_peft_config *c, const char *key, struct patt
         return slm_fail_mem(err, key, count * sizeof **out);
     for (void *it = slm_json_first(v); it; it = slm_json_next(v, it)) {
         struct pattern *p = &(*out)[*n];
-        p->value = slm_json_num(slm_json_value(it), NAN);
+        p->value = slm_json_num(slm_json_value(it), (double)NAN);
         if (!(fabs(p->value) < 1e9))
             return slm_fail(err, SLM_E_FORMAT, "%s: %s: %s is no number", c->path, key,
                             slm_json_key(it, NULL));

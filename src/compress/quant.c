@@ -147,7 +147,7 @@ static int choose(slm_quant *q, const struct asks *a, bool pure, slm_err *err)
     for (int i = 0; i < q->m->n_weights && !rc; i++) {
         struct slm_quant_row *row = &q->row[i];
         row->wanted = -1;
-        row->rmse = row->error = NAN;
+        row->rmse = row->error = (double)NAN;
         row->matrix = slm_model_rounds(q->m, i);
         row->role = slm_role_of(q->m, i);
         q->type[i] = SLM_F32;

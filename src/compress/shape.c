@@ -38,7 +38,7 @@ static const struct slm_family *family_of(const char *name)
     for (int i = 0; i < slm_family_count; i++)
         if (!strcmp(slm_families[i].name, name))
             return &slm_families[i];
-    SLM_ASSERT(!"a shape's family");
+    SLM_ASSERT(false && "a shape's family");
     return NULL;
 }
 

@@ -154,7 +154,7 @@ static void deal_single(struct table *t, uint32_t row)
 {
     const struct slm_deal *d = t->d;
     size_t l = d->label[row], best = 0;
-    double most = -INFINITY;
+    double most = -(double)INFINITY;
     for (int p = 0; p < d->n_parts; p++) {
         size_t at = (size_t)p * d->n_labels + l;
         double lack = (double)(t->want[at] - t->have[at]),

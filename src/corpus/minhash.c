@@ -6,7 +6,7 @@
 
 void slm_minhash_choose(double threshold, int hashes, int *bands, int *rows)
 {
-    double best = INFINITY;
+    double best = (double)INFINITY;
     *bands = hashes;
     *rows = 1;
     for (int r = 1; r <= hashes; r++) {

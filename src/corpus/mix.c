@@ -181,7 +181,7 @@ static void share_out(struct mix *m)
     double total = m->o->total;
     if (total <= 0) {
         double epochs = m->o->max_epochs < 1 ? m->o->max_epochs : 1;
-        total = INFINITY;
+        total = (double)INFINITY;
         for (int i = 0; i < n; i++)
             total = fmin(total, m->source[i].have * epochs / m->part[i].weight);
         total = floor(total + 1e-6);

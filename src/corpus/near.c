@@ -88,7 +88,6 @@ int slm_near_text(struct slm_near *n, int ith, const struct slm_row *row, int *f
 
 int slm_near_keys(struct slm_near *n, int ith, uint32_t number, slm_err *err)
 {
-    uint64_t key[SLM_MINHASH_MAX];
     struct slm_near_room *r = &n->room[ith];
     if (!n->o.bands)
         return 0;
@@ -98,9 +97,9 @@ int slm_near_keys(struct slm_near *n, int ith, uint32_t number, slm_err *err)
     n->off[number] |= r->grams.n == 0;
     if (n->off[number])
         return 0;
-    slm_minhash_keys(n->hash, &r->grams, n->lo, n->hi, key);
+    slm_minhash_keys(n->hash, &r->grams, n->lo, n->hi, r->key);
     for (int b = 0; b < n->hi - n->lo; b++)
-        n->key[(size_t)b * n->shelf->n + number] = key[b];
+        n->key[(size_t)b * n->shelf->n + number] = r->key[b];
     return 0;
 }
 

@@ -19,6 +19,7 @@ struct slm_near_room {
     struct slm_buf text; /* of the fields that count */
     struct slm_words words;
     struct slm_grams grams;
+    uint64_t key[SLM_MINHASH_MAX]; /* of the row at hand, by band */
 };
 
 struct slm_near {

@@ -35,12 +35,6 @@ FOLD vi q_dot(vi acc, const vi *q, const uint8_t *x)
     return vi_madd(acc, q[1], vi_bcast(x + 32));
 }
 
-/* Not asked for: weights are signed. */
-FOLD void x_sums(int *sums, const int8_t *x, size_t step, int n)
-{
-    (void)sums, (void)x, (void)step, (void)n;
-}
-
 #include "kernels/fast_body.h"
 
 void slm_kern_fill_fast_avx2(struct slm_kern *k) { fill_fast(k); }

@@ -24,22 +24,6 @@ FOLD vi q_dot(vi acc, const vi *q, const uint8_t *x)
     return _mm512_dpbusd_epi32(acc, *q, vi_bcast(x));
 }
 
-FOLD void x_sums(int *sums, const int8_t *x, size_t step, int n)
-{
-    __m256i s[8];
-    UNROLL
-    for (int b = 0; b < 8; b++) {
-        size_t at = (size_t)(b < n ? b : 0) * step;
-        __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(x + at));
-        s[b] = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), v);
-    }
-    __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(s[0], s[1]), _mm256_hadd_epi32(s[2], s[3]));
-    __m256i c = _mm256_hadd_epi32(_mm256_hadd_epi32(s[4], s[5]), _mm256_hadd_epi32(s[6], s[7]));
-    __m256i lo = _mm256_permute2x128_si256(a, c, 0x20),
-            hi = _mm256_permute2x128_si256(a, c, 0x31);
-    _mm256_storeu_si256((__m256i *)(void *)sums, _mm256_add_epi32(lo, hi));
-}
-
 #define HAS_ONE 1 /* one_avx512vbmi.c, but for the first CPUs of this level */
 #define IQ_SINGLES "kernels/fast_iq_avx512vnni.h"
 #include "kernels/fast_body.h"

@@ -21,17 +21,6 @@ FOLD vi q_dot(vi acc, const vi *q, const uint8_t *x)
     return _mm256_dpbusd_avx_epi32(acc, *q, vi_bcast(x));
 }
 
-FOLD void x_sums(int *sums, const int8_t *x, size_t step, int n)
-{
-    for (int b = 0; b < 8; b++) {
-        vi v = vi_load(x + (size_t)(b < n ? b : 0) * step);
-        v = _mm256_dpbusd_avx_epi32(vi_zero(), _mm256_set1_epi8(1), v);
-        __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-        s = _mm_hadd_epi32(s, s);
-        sums[b] = _mm_cvtsi128_si32(_mm_hadd_epi32(s, s));
-    }
-}
-
 #include "kernels/fast_body.h"
 
 void slm_kern_fill_fast_avxvnni(struct slm_kern *k) { fill_fast(k); }

@@ -11,8 +11,7 @@
  * activations XCOPY    1: activations are copied to another form, by x_put; 0: taken where they
  * are FR       activation rows of a tile PANELS   panels of a tile: 1 or 2 q_put(dst, v) stores
  * weights given as dwords of four bytes q_dot(acc, q, x)   adds four weights' products with the
- * activations at x x_put(dst, src)    copies 32 activations into 32 * QP bytes x_sums(sums, x,
- * step, n)   sums of n blocks of 32 activations that are step bytes apart */
+ * activations at x x_put(dst, src)    copies 32 activations into 32 * QP bytes */
 
 struct panel {
     vi q[64 * QP];

@@ -22,12 +22,6 @@ FOLD vi q_dot(vi acc, const vi *q, const uint8_t *x)
     return vdotq_s32(acc, vreinterpretq_s8_s32(*q), vreinterpretq_s8_s32(vi_bcast(x)));
 }
 
-/* Not asked for: weights are signed. */
-FOLD void x_sums(int *sums, const int8_t *x, size_t step, int n)
-{
-    (void)sums, (void)x, (void)step, (void)n;
-}
-
 #include "kernels/fast_body.h"
 
 void slm_kern_fill_fast_dotprod(struct slm_kern *k) { fill_fast(k); }

@@ -24,12 +24,6 @@ FOLD vi q_dot(vi acc, const vi *q, const uint8_t *x)
     return vpadalq_s16(acc, vpaddq_s16(lo, hi));
 }
 
-/* Not asked for: weights are signed. */
-FOLD void x_sums(int *sums, const int8_t *x, size_t step, int n)
-{
-    (void)sums, (void)x, (void)step, (void)n;
-}
-
 #include "kernels/fast_body.h"
 
 void slm_kern_fill_fast_neon(struct slm_kern *k) { fill_fast(k); }

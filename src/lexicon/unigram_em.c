@@ -104,7 +104,7 @@ static double loss_of(const struct em *e, const struct lex_model *m, size_t i, d
     const double *freq = e->expected;
     size_t k = slm_lex_best(m, e->p.s[i].s, e->p.s[i].n, (int32_t)i, ids);
     if (!k)
-        return INFINITY;
+        return (double)INFINITY;
     double with = log(freq[i]) - log(sum), without = 0;
     double log_alt = log(sum + freq[i] * (double)(k - 1));
     for (size_t a = 0; a < k; a++)

@@ -88,7 +88,7 @@ static int read_nested(struct bnb *b, struct matrix *x, const slm_json *j)
         return x->absmax ? 0 : SLM_E_FORMAT;
     }
     int64_t block = slm_json_int(size, 0);
-    double offset = slm_json_num(slm_json_find(j, "nested_offset"), NAN);
+    double offset = slm_json_num(slm_json_find(j, "nested_offset"), (double)NAN);
     if (!power_of_two(block) || !isfinite(offset))
         return wrong(b, x, "nested_blocksize or nested_offset is wrong");
     size_t groups = slm_nf4_blocks(x->blocks, (size_t)block);

@@ -126,10 +126,10 @@ static slm_train_event about(const slm_train *t, enum slm_train_kind kind)
         .best = t->best,
         .grad_norm = t->norm,
         .tokens_s = t->rate > 0 ? 1 / t->rate : 0,
-        .chosen = NAN,
-        .rejected = NAN,
-        .right = NAN,
-        .margin = NAN,
+        .chosen = (double)NAN,
+        .rejected = (double)NAN,
+        .right = (double)NAN,
+        .margin = (double)NAN,
         .seconds = s,
         .eta = t->step > t->first
                    ? s * (double)(t->plan.steps - t->step) / (double)(t->step - t->first)

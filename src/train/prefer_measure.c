@@ -202,7 +202,7 @@ static int take_result(slm_prefer_result *out, const struct measure *w, slm_err 
     out->reference_rejected = refers ? out->room + 5 * n : NULL;
     out->policy_kl = kl ? out->room + 6 * n : NULL;
     out->reference_kl = kl ? out->room + 8 * n : NULL;
-    out->kto_kl = out->orpo_nll = NAN;
+    out->kto_kl = out->orpo_nll = (double)NAN;
     for (size_t i = 0; i < n; i++) {
         out->policy_chosen[i] = w->policy[2 * i];
         out->policy_rejected[i] = w->policy[2 * i + 1];
