@@ -44,15 +44,16 @@ static int number(struct slm_sql *db, const char *text, int64_t *out, slm_err *e
     return rc < 0 ? rc : 0;
 }
 
-/* Whose file and which version: *version 0 for an empty one. */
+/* Whose file and which version: *version 0 for an empty one. The owner is read last: another
+ * process may bring the tables up meanwhile, which shows all at once. */
 static int look(struct slm_sql *db, const char *path, int64_t *version, slm_err *err)
 {
     int64_t owner = 0, tables = 0;
-    int rc = number(db, "PRAGMA application_id", &owner, err);
-    if (!rc)
-        rc = number(db, "PRAGMA user_version", version, err);
+    int rc = number(db, "PRAGMA user_version", version, err);
     if (!rc)
         rc = number(db, "SELECT count(*) FROM sqlite_master", &tables, err);
+    if (!rc)
+        rc = number(db, "PRAGMA application_id", &owner, err);
     if (rc)
         return rc;
     if (owner != OWNER && (owner || *version || tables))

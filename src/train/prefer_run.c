@@ -144,6 +144,14 @@ static int others_of(const struct pass *p, const struct slm_batch *b, int sides,
             rc = both_sides(p, rows, n, sides, sum, err);
             rows = n = 0;
         }
+        if (rows + whole > p->t->most && !u->told) {
+            slm_log(
+                p->t->rt, SLM_LOG_WARN,
+                "kto: a prompt with the answer before it has %d tokens, more than the %d of a "
+                "micro-batch: such texts count cut in the distance from the reference",
+                whole, p->t->most);
+            u->told = true;
+        }
         int then = put_other(u, b, i, rows, n, p->t->most);
         n += then > rows;
         rows = then;

@@ -31,6 +31,7 @@ struct slm_prefer_run {
     /* mismatched texts */
     int32_t *ids, *pos, *stream, *target, *first, *tail;
     int n_tail; /* the answer before */
+    bool told;  /* that some are cut */
 };
 
 /* Takes o.prefer over where it has a kind, and checks the data. t->prefer stays NULL
