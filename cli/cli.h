@@ -290,6 +290,11 @@ void slm_cli_sampling_init(struct slm_cli_sampling *s);
 int slm_cli_sampler_open(struct slm_cli *c, slm_sampler **out, const slm_model *m,
                          const struct slm_cli_sampling *s, int context, slm_err *err);
 
+/* The template that --template names: built in, or a file. source gets its text, the caller's
+ * to free, also when this fails. */
+int slm_cli_template_named(struct slm_cli *c, const char *name, slm_template **out,
+                           struct slm_cli_buf *source, slm_err *err);
+
 /* ---- chat.c: a conversation and how it becomes tokens ---- */
 struct slm_cli_message {
     char *role, *content;

@@ -44,17 +44,7 @@ static int own_template(struct slm_cli *c, const char *name, slm_template **own,
                         slm_text *source, slm_err *err)
 {
     struct slm_cli_buf src = {0};
-    const char *builtin = slm_template_builtin(name);
-    int code = 0;
-    if (builtin)
-        slm_cli_puts(&src, builtin);
-    else if (slm_cli_exists(name))
-        code = slm_cli_read(&src, name, err);
-    else
-        code = slm_cli_fail(err, SLM_E_NOTFOUND,
-                            "--template: %s is neither a file nor a built-in template", name);
-    if (!code)
-        code = slm_template_new(own, c->rt, src.s ? src.s : "", src.n, name, err);
+    int code = slm_cli_template_named(c, name, own, &src, err);
     source->data = src.s; /* plain heap: freed by the caller with free() */
     source->len = src.n;
     return code;

@@ -13,22 +13,29 @@ static char *copy(const char *s, size_t n)
     return p;
 }
 
-static int own_template(struct slm_cli_chat *h, struct slm_cli *c, const char *name,
-                        slm_err *err)
+int slm_cli_template_named(struct slm_cli *c, const char *name, slm_template **out,
+                           struct slm_cli_buf *source, slm_err *err)
 {
-    struct slm_cli_buf src = {0};
     const char *builtin = slm_template_builtin(name);
     int code = 0;
     if (builtin)
-        slm_cli_puts(&src, builtin);
+        slm_cli_puts(source, builtin);
     else if (slm_cli_exists(name))
-        code = slm_cli_read(&src, name, err);
+        code = slm_cli_read(source, name, err);
     else
         code = slm_cli_fail(err, SLM_E_NOTFOUND,
                             "--template: %s is neither a file nor a built-in template", name);
-    if (!code)
-        code = slm_template_new(&h->own, c->rt, src.s, src.n, name, err);
-    slm_cli_buf_free(&src);
+    return code
+               ? code
+               : slm_template_new(out, c->rt, source->s ? source->s : "", source->n, name, err);
+}
+
+static int own_template(struct slm_cli_chat *h, struct slm_cli *c, const char *name,
+                        slm_err *err)
+{
+    struct slm_cli_buf source = {0};
+    int code = slm_cli_template_named(c, name, &h->own, &source, err);
+    slm_cli_buf_free(&source);
     h->tpl = h->own;
     h->origin = name;
     return code;
@@ -140,7 +147,9 @@ static void put_messages(struct slm_cli_buf *b, const struct slm_cli_chat *h,
 
 void slm_cli_special_vars(struct slm_cli_buf *b, const slm_tokenizer *t)
 {
-    const struct { const char *key; int32_t id;
+    const struct {
+        const char *key;
+        int32_t id;
     } v[] = {{"bos_token", t ? slm_tokenizer_bos(t) : -1},
              {"eos_token", t ? slm_tokenizer_eos(t) : -1}};
     bool some = false;

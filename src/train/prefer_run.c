@@ -19,24 +19,25 @@ struct pass {
 
 /* ---- runs ---- */
 
-static void rope_sets(slm_train *t, const int32_t *first, int n)
-{
-    const struct slm_rope *r = &t->m->hp.rope[0];
-    for (int i = 0; i < n; i++)
-        t->rope_set[i] = r->kind == SLM_ROPE_LONG && first[i + 1] - first[i] > r->original;
-}
-
+/* The weights of the rows come behind the losses. */
 static struct slm_run run_of(slm_train *t, const struct slm_batch *b, const int32_t *target)
 {
-    rope_sets(t, b->first, b->n_streams);
-    return (struct slm_run){.rows = b->rows,
-                            .ids = b->ids,
-                            .pos = b->pos,
-                            .stream = b->stream,
-                            .n_streams = b->n_streams,
-                            .rope_set = t->rope_set,
-                            .target = target,
-                            .later = true};
+    struct slm_run run = slm_train_run_of(t, b);
+    run.target = target;
+    run.later = true;
+    return run;
+}
+
+/* The texts that were put together in u: n streams in so many rows. */
+static struct slm_batch batch_of(const struct slm_prefer_run *u, int rows, int n)
+{
+    return (struct slm_batch){.rows = rows,
+                              .ids = u->ids,
+                              .pos = u->pos,
+                              .stream = u->stream,
+                              .target = u->target,
+                              .first = u->first,
+                              .n_streams = n};
 }
 
 static int sums_of(const struct pass *p, const struct slm_batch *b, struct slm_run *run,
@@ -103,13 +104,7 @@ static int run_others(const struct pass *p, int rows, int n, bool plain, double 
                       slm_err *err)
 {
     struct slm_prefer_run *u = p->t->prefer;
-    struct slm_batch b = {.rows = rows,
-                          .ids = u->ids,
-                          .pos = u->pos,
-                          .stream = u->stream,
-                          .target = u->target,
-                          .first = u->first,
-                          .n_streams = n};
+    struct slm_batch b = batch_of(u, rows, n);
     struct slm_run run = run_of(p->t, &b, u->target);
     run.plain = plain;
     int rc = n ? sums_of(p, &b, &run, u->sum, err) : 0;
@@ -391,13 +386,7 @@ static int refer_docs(const struct pass *p, double *out, slm_err *err)
         if (!n)
             return slm_fail(err, SLM_E_INTERNAL, "document %lld is longer than a batch",
                             (long long)i);
-        struct slm_batch b = {.rows = rows,
-                              .ids = u->ids,
-                              .pos = u->pos,
-                              .stream = u->stream,
-                              .target = u->target,
-                              .first = u->first,
-                              .n_streams = n};
+        struct slm_batch b = batch_of(u, rows, n);
         struct slm_run run = run_of(p->t, &b, u->target);
         run.plain = true;
         rc = sums_of(p, &b, &run, out + from, err);

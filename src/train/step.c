@@ -74,7 +74,7 @@ static void rope_sets(slm_train *t, const struct slm_batch *b)
         t->rope_set[b->stream[i]] |= b->pos[i] >= r->original;
 }
 
-static struct slm_run run_of(slm_train *t, const struct slm_batch *b)
+struct slm_run slm_train_run_of(slm_train *t, const struct slm_batch *b)
 {
     rope_sets(t, b);
     return (struct slm_run){.rows = b->rows,
@@ -165,7 +165,7 @@ uint64_t slm_train_dropout_seed(const slm_train *t, int64_t micro)
 static int forward_back(slm_train *t, struct slm_batch *b, int64_t micro, int64_t all,
                         slm_err *err)
 {
-    struct slm_run run = run_of(t, b);
+    struct slm_run run = slm_train_run_of(t, b);
     run.weight = t->weight;
     run.seed = slm_train_dropout_seed(t, micro);
     for (int i = 0; i < b->rows; i++)
@@ -289,7 +289,7 @@ int slm_train_eval(slm_train *t, double *loss, slm_err *err)
         rc = slm_feed_get(t->eval.feed, (uint64_t)i, &b, err);
         if (rc || !b.targets)
             continue;
-        struct slm_run run = run_of(t, &b);
+        struct slm_run run = slm_train_run_of(t, &b);
         slm_prog_run(t->eval_prog, &run);
         double one = slm_prog_loss(t->eval_prog);
         if (!isfinite(one))

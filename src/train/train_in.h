@@ -178,8 +178,8 @@ struct slm_train {
     struct slm_feeder feed, eval; /* eval.feed NULL: nothing is held out */
     enum slm_pack pack;
     slm_prog *prog, *eval_prog;
-    uint8_t *rope_set; /* (streams of a batch at most) */
-    float *weight;     /* (rows of a micro-batch) */
+    uint8_t *rope_set;             /* (streams of a batch at most) */
+    float *weight;                 /* (rows of a micro-batch) */
     struct slm_prefer_run *prefer; /* NULL: the mean loss of tokens */
     bool bf16;
     int most, room; /* tokens of a micro-batch; what the arrays have room for */
@@ -212,6 +212,9 @@ void slm_train_emit(const slm_train *t, slm_prog *p, const slm_model *m);
 /* Bytes that the programs would take. */
 int slm_train_measure(slm_train *t, uint64_t *bytes, slm_err *err);
 void slm_train_unbuild(slm_train *t);
+/* A batch as a program runs it. Borrows from both; one at a time, as factors by stream are t's.
+ */
+struct slm_run slm_train_run_of(slm_train *t, const struct slm_batch *b);
 /* Forward and backward of the step's micro-batches, then the optimiser: sets loss and norm. */
 int slm_train_step(slm_train *t, slm_err *err);
 int slm_train_eval(slm_train *t, double *loss, slm_err *err);
